@@ -1,0 +1,60 @@
+"""The errors of this package, each with a text that says what happened, why, and the next step.
+
+    AWSBatchError
+    ├── SettingsError             an option that AWS, or this package, would refuse
+    │   └── UnknownOptionError    a misspelt keyword
+    ├── SetupError                the account, the network or a name in it is not as it must be
+    │   ├── CredentialsError      no credentials, or none that AWS accepts
+    │   ├── EndpointError         AWS, or the endpoint set in its place, does not answer
+    │   ├── BucketError           the S3 bucket is missing or closed to us
+    │   ├── QueueError            the job queue is missing, disabled or invalid
+    │   ├── RoleError             an IAM role is missing
+    │   └── ImageError            there is no container image to run
+    └── SubmissionError           AWS Batch refused the job or its definition
+"""
+
+from __future__ import annotations
+
+
+class AWSBatchError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class SettingsError(AWSBatchError, ValueError):
+    """An option has a value that AWS, or this package, would refuse."""
+
+
+class UnknownOptionError(SettingsError, TypeError):
+    """The user wrote a keyword that is no option."""
+
+
+class SetupError(AWSBatchError):
+    """Something outside the task is not as it must be; nothing was submitted."""
+
+
+class CredentialsError(SetupError):
+    """There are no credentials, or AWS does not accept them."""
+
+
+class EndpointError(SetupError):
+    """AWS, or the endpoint set in its place, does not answer."""
+
+
+class BucketError(SetupError):
+    """The S3 bucket is missing or closed to us."""
+
+
+class QueueError(SetupError):
+    """The job queue is missing, disabled or invalid."""
+
+
+class RoleError(SetupError):
+    """An IAM role is missing."""
+
+
+class ImageError(SetupError):
+    """There is no container image to run."""
+
+
+class SubmissionError(AWSBatchError):
+    """AWS Batch refused the job or its definition."""

@@ -1,0 +1,112 @@
+"""Covalent's TransportableObject, read and written without Covalent and without opening its pickle.
+
+On disk such an object is an *archive*: two 8-byte big-endian offsets (of the object's string and of its
+data), a JSON header, `str(object)`, and the pickle in base64. Nothing here ever unpickles: the server
+must not run what a client, or whoever can write to the bucket, has sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_OFFSET_BYTES = 8
+_PREAMBLE_BYTES = 2 * _OFFSET_BYTES
+
+CHUNK_BYTES = 3 << 20
+"""Read and written at a time; a multiple of 3, so that each chunk is whole base64 groups."""
+
+
+@dataclass(frozen=True)
+class Transportable:
+    """A pickled object with its header; the pickle is read from its source only when asked for."""
+
+    header: dict[str, Any]
+    object_string: str
+    length: int
+    """Bytes of the raw pickle."""
+    open_base64: Callable[[], tuple[BinaryIO, int]]
+    """Opens the base64 text: a file at the text's start, and the text's length."""
+
+    @property
+    def python_version(self) -> str:
+        """Return the version of Python that wrote the pickle, such as "3.11.7"."""
+        return str(self.header.get("py_version", ""))
+
+    @property
+    def cloudpickle_version(self) -> str:
+        """Return the version of cloudpickle that wrote the pickle."""
+        return str(self.header.get("cloudpickle_version", ""))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the raw pickle piece by piece."""
+        file, remaining = self.open_base64()
+        with file:
+            while remaining > 0:
+                text = file.read(min(remaining, CHUNK_BYTES // 3 * 4))
+                if not text:
+                    raise ValueError("this archive of Covalent's is cut short")
+                remaining -= len(text)
+                yield base64.b64decode(text)
+
+    def pickle_bytes(self) -> bytes:
+        """Return the whole raw pickle; for what is known to be small."""
+        return b"".join(self.chunks())
+
+
+def from_archive(path: Path) -> Transportable:
+    """Return the object that stands in one of Covalent's asset files.
+
+    Raises ValueError where the file is no archive.
+    """
+    with path.open("rb") as file:
+        preamble = file.read(_PREAMBLE_BYTES)
+        string_offset = int.from_bytes(preamble[:_OFFSET_BYTES], "big")
+        data_offset = int.from_bytes(preamble[_OFFSET_BYTES:], "big")
+        size_bytes = path.stat().st_size
+        if not _PREAMBLE_BYTES <= string_offset <= data_offset <= size_bytes:
+            raise ValueError(f"{path.name} is no archive of Covalent's")
+        header = json.loads(file.read(string_offset - _PREAMBLE_BYTES))
+        object_string = file.read(data_offset - string_offset).decode(errors="replace")
+        text_length = size_bytes - data_offset
+        file.seek(max(data_offset, size_bytes - 2))
+        padding = file.read().count(b"=")
+
+    def open_base64() -> tuple[BinaryIO, int]:
+        source = path.open("rb")
+        source.seek(data_offset)
+        return source, text_length
+
+    return Transportable(header, object_string, text_length // 4 * 3 - padding, open_base64)
+
+
+def write_archive(path: Path, header: dict[str, Any], object_string: bytes, chunks: Iterator[bytes]) -> int:
+    """Write an asset file for Covalent from a raw pickle and return its size in bytes.
+
+    The chunks may have any length; they are brought to whole base64 groups here.
+    """
+    header_json = json.dumps(header).encode()
+    string_offset = _PREAMBLE_BYTES + len(header_json)
+    data_offset = string_offset + len(object_string)
+    with path.open("wb") as file:
+        file.write(string_offset.to_bytes(_OFFSET_BYTES, "big") + data_offset.to_bytes(_OFFSET_BYTES, "big"))
+        file.write(header_json)
+        file.write(object_string)
+        for text in base64_chunks(chunks):
+            file.write(text)
+        return file.tell()
+
+
+def base64_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the base64 of a byte stream, whatever the lengths of its chunks."""
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        whole = len(data) // 3 * 3
+        rest = data[whole:]
+        yield base64.b64encode(data[:whole])
+    yield base64.b64encode(rest)
