@@ -1,0 +1,73 @@
+"""The job definition: one for each image, roles and logging, found by its content or registered.
+
+What differs from task to task (vCPU, memory, GPUs, time limit, attempts, environment) is given at
+submission, so a definition is registered once and serves for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from typing import Any
+
+from .contract import RUNTIME_COMMAND
+from .errors import SubmissionError
+from .preflight import Ground
+from .session import Session, error_message, explained
+from .settings import DEFINITION_HASH_CHARS, Settings
+
+PLACEHOLDER_RESOURCES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+"""AWS demands them in the definition; every submission gives its own."""
+
+
+async def ensure(session: Session, settings: Settings, ground: Ground, image: str) -> str:
+    """Return the ARN of the job definition for these settings, registering it where it is missing.
+
+    Raises SubmissionError where AWS Batch refuses it.
+    """
+    wanted = request(settings, ground, image)
+    name = wanted["jobDefinitionName"]
+    return await session.once(("job definition", name), partial(_find_or_register, session, wanted))
+
+
+def request(settings: Settings, ground: Ground, image: str) -> dict[str, Any]:
+    """Return the RegisterJobDefinition request; its name ends in a hash of all the rest."""
+    container: dict[str, Any] = {
+        "image": image,
+        "command": list(RUNTIME_COMMAND),
+        "resourceRequirements": PLACEHOLDER_RESOURCES,
+    }
+    if ground.job_role_arn:
+        container["jobRoleArn"] = ground.job_role_arn
+    if ground.execution_role_arn:
+        container["executionRoleArn"] = ground.execution_role_arn
+    if settings.batch_job_log_group_name:
+        container["logConfiguration"] = {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": settings.batch_job_log_group_name,
+                "awslogs-region": ground.region,
+            },
+        }
+    content = {"type": "container", "platformCapabilities": ["EC2"], "containerProperties": container}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    name = f"{settings.batch_job_definition_name}-{digest[:DEFINITION_HASH_CHARS]}"
+    return {"jobDefinitionName": name, **content}
+
+
+async def _find_or_register(session: Session, wanted: dict[str, Any]) -> str:
+    from botocore.exceptions import ClientError
+
+    batch = await session.client("batch")
+    name = wanted["jobDefinitionName"]
+    try:
+        with explained(session.account, f"find or register the job definition {name!r}"):
+            found = await batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")
+            for known in found["jobDefinitions"]:
+                return str(known["jobDefinitionArn"])
+            return str((await batch.register_job_definition(**wanted))["jobDefinitionArn"])
+    except ClientError as error:
+        raise SubmissionError(
+            f"AWS Batch refused the job definition {name!r}: {error_message(error)}"
+        ) from error

@@ -1,0 +1,110 @@
+"""What can be known before anything is submitted: credentials, bucket, queue and roles are there.
+
+Each check is made once for a session and a set of names; a failure is one sentence with its next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+from .errors import BucketError, QueueError, RoleError
+from .session import Session, error_code, error_message, explained
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a task stands on, as AWS knows it."""
+
+    region: str
+    job_role_arn: str
+    """Empty where the job has the instance's role."""
+    execution_role_arn: str
+    """Empty where there is none."""
+
+
+async def check(session: Session, settings: Settings) -> Ground:
+    """Return the ground that a task with these settings stands on.
+
+    Raises SetupError with the first thing that is missing.
+    """
+    names = (
+        settings.s3_bucket_name,
+        settings.batch_queue,
+        settings.batch_job_role_name,
+        settings.batch_execution_role_name,
+    )
+    return await session.once(("ground", *names), partial(_check, session, settings))
+
+
+async def _check(session: Session, settings: Settings) -> Ground:
+    identity_arn = await _identity_arn(session)
+    _, _, job_role_arn, execution_role_arn = await asyncio.gather(
+        _check_bucket(session, settings.s3_bucket_name),
+        _check_queue(session, settings.batch_queue),
+        _role_arn(session, identity_arn, "batch_job_role_name", settings.batch_job_role_name),
+        _role_arn(session, identity_arn, "batch_execution_role_name", settings.batch_execution_role_name),
+    )
+    return Ground(session.region, job_role_arn, execution_role_arn)
+
+
+async def _identity_arn(session: Session) -> str:
+    """Ask who we are: it needs no permission, so only missing or refused credentials can fail it."""
+    sts = await session.client("sts")
+    with explained(session.account, "ask AWS for the identity"):
+        return str((await sts.get_caller_identity())["Arn"])
+
+
+async def _check_bucket(session: Session, bucket: str) -> None:
+    from botocore.exceptions import ClientError
+
+    s3 = await session.client("s3")
+    try:
+        with explained(session.account, f"look at the bucket {bucket!r}"):
+            await s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        reasons = {
+            "404": f"The S3 bucket {bucket!r} does not exist: create it, or correct s3_bucket_name.",
+            "403": f"The S3 bucket {bucket!r} is not open to these credentials ({session.account}): it may "
+            f"belong to another account, or s3:ListBucket is missing.",
+            "301": f"The S3 bucket {bucket!r} is in another region than {session.region!r}; correct region.",
+        }
+        text = f"The S3 bucket {bucket!r} cannot be used: {error_message(error)}"
+        raise BucketError(reasons.get(error_code(error), text)) from error
+
+
+async def _check_queue(session: Session, queue: str) -> None:
+    batch = await session.client("batch")
+    with explained(session.account, f"look at the job queue {queue!r}"):
+        found = (await batch.describe_job_queues(jobQueues=[queue]))["jobQueues"]
+    if not found:
+        raise QueueError(
+            f"The job queue {queue!r} does not exist in {session.region}: create it, or correct batch_queue."
+        )
+    state, status = found[0]["state"], found[0].get("status", "VALID")
+    if state != "ENABLED":
+        raise QueueError(f"The job queue {queue!r} is {state}: enable it, or set another batch_queue.")
+    if status not in {"VALID", "UPDATING", "CREATING"}:
+        reason = found[0].get("statusReason", "no reason given")
+        raise QueueError(f"The job queue {queue!r} is {status} ({reason}): mend its compute environments.")
+
+
+async def _role_arn(session: Session, identity_arn: str, option: str, role: str) -> str:
+    if role == "" or role.startswith("arn:"):
+        return role
+    from botocore.exceptions import ClientError
+
+    iam = await session.client("iam")
+    try:
+        with explained(session.account, f"look at the IAM role {role!r}"):
+            return str((await iam.get_role(RoleName=role))["Role"]["Arn"])
+    except ClientError as error:
+        if error_code(error) == "NoSuchEntity":
+            raise RoleError(f"The IAM role {role!r} does not exist: create it, or correct {option}.") from error
+        if error_code(error) in {"AccessDenied", "AccessDeniedException"}:
+            # Who may submit need not be allowed to read IAM; Batch itself will say if the role is missing.
+            _, partition, _, _, account_id, _ = identity_arn.split(":", 5)
+            return f"arn:{partition}:iam::{account_id}:role/{role}"
+        raise RoleError(f"The IAM role {role!r} cannot be looked at: {error_message(error)}") from error
