@@ -102,7 +102,8 @@ async def _role_arn(session: Session, identity_arn: str, option: str, role: str)
             return str((await iam.get_role(RoleName=role))["Role"]["Arn"])
     except ClientError as error:
         if error_code(error) == "NoSuchEntity":
-            raise RoleError(f"The IAM role {role!r} does not exist: create it, or correct {option}.") from error
+            text = f"The IAM role {role!r} does not exist: create it, or correct {option}."
+            raise RoleError(text) from error
         if error_code(error) in {"AccessDenied", "AccessDeniedException"}:
             # Who may submit need not be allowed to read IAM; Batch itself will say if the role is missing.
             _, partition, _, _, account_id, _ = identity_arn.split(":", 5)

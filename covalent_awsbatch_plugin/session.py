@@ -193,7 +193,7 @@ def _new_aws_session(account: Account) -> Any:
     if account.credentials:
         path = Path(account.credentials).expanduser()
         if not path.is_file():
-            raise CredentialsError(f"The credentials file {str(path)!r} does not exist; correct `credentials`.")
+            raise CredentialsError(f"The credentials file {str(path)!r} is missing; correct `credentials`.")
         aws.set_config_variable("credentials_file", str(path))
     loader = aws.get_component("data_loader")
     for service in SERVICES:
@@ -241,7 +241,7 @@ def explained(account: Account, action: str) -> Iterator[None]:
     except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
         raise CredentialsError(
             f"No AWS credentials were found ({account}): could not {action}. Set `profile` or "
-            f"`credentials`, or sign in with the AWS CLI; `aws sts get-caller-identity` shows whether it works."
+            f"`credentials`, or sign in with the AWS CLI; `aws sts get-caller-identity` shows if it works."
         ) from error
     except aws.ProfileNotFound as error:
         raise CredentialsError(f"{error}: could not {action}. Correct `profile` or add it.") from error

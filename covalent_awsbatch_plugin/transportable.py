@@ -8,8 +8,9 @@ must not run what a client, or whoever can write to the bucket, has sent.
 from __future__ import annotations
 
 import base64
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,6 +83,17 @@ def from_archive(path: Path) -> Transportable:
         return source, text_length
 
     return Transportable(header, object_string, text_length // 4 * 3 - padding, open_base64)
+
+
+def from_attributes(attributes: Mapping[str, Any]) -> Transportable:
+    """Return the object whose TransportableObject has these attributes, as Covalent keeps it in memory."""
+    text: bytes = attributes["_object"].encode()
+    return Transportable(
+        header=attributes["_header"],
+        object_string=attributes.get("_object_string", ""),
+        length=len(text) // 4 * 3 - text[-2:].count(b"="),
+        open_base64=lambda: (io.BytesIO(text), len(text)),
+    )
 
 
 def write_archive(path: Path, header: dict[str, Any], object_string: bytes, chunks: Iterator[bytes]) -> int:

@@ -1,0 +1,252 @@
+"""The executor: `@ct.electron(executor="awsbatch")`, or `AWSBatchExecutor(vcpu=16, memory=16)`.
+
+Covalent drives it in one of two ways, both thin adapters over `pipeline.py`: managed execution (`send`,
+`poll`, `receive`), which the class announces because only there error, stdout and stderr all reach the
+user; and `run()`, for whoever calls it.
+
+This module is imported by every `import covalent`, so everything heavy is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import shutil
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from covalent._shared_files.config import get_config
+from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeError
+from covalent._shared_files.util_classes import RESULT_STATUS
+from covalent._workflow.transportable_object import TransportableObject
+from covalent.executor.base import AsyncBaseExecutor
+from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
+
+from .settings import CONFIG_SECTION, Settings, resolve
+
+if TYPE_CHECKING:
+    from .outcome import Verdict
+    from .pipeline import Running
+
+EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
+
+_EXECUTOR_PLUGIN_DEFAULTS = Settings.defaults()
+
+log = logging.getLogger(__name__)
+
+FETCHED_AFTER_S = 300
+"""Covalent's server copies a task's files right after `receive()`; then they are deleted."""
+
+
+class AWSBatchExecutor(AsyncBaseExecutor):  # type: ignore[misc]  # Covalent ships no types
+    """Runs electrons as AWS Batch jobs.
+
+    Takes the options of `settings.Settings` as keywords; what is not written comes from
+    `[executors.awsbatch]` in Covalent's configuration, and else has its default.
+
+    Raises SettingsError for what AWS would refuse and UnknownOptionError for a misspelt keyword. Does no
+    I/O. Holds nothing but JSON values: Covalent rebuilds it from them for every node.
+    """
+
+    SUPPORTS_MANAGED_EXECUTION = True
+
+    def __init__(self, **options: Any) -> None:
+        resolution = resolve(options, _configured())
+        for text in resolution.warnings:
+            warnings.warn(text, stacklevel=2)
+        super().__init__()
+        self.__dict__.update(resolution.settings.model_dump())
+
+    # --- managed execution: how Covalent's server drives the executor -------------------------------
+
+    def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
+        """Return where the server shall put an asset: a file of ours, so that it needs no credentials."""
+        from . import assets
+
+        return assets.uri_of(self._task_group(task_group_metadata).spool_dir / object_key)
+
+    async def send(
+        self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
+    ) -> None:
+        """Set a task group on its way; image, upload and submission happen in the background.
+
+        Raises TaskCancelledError where the group was cancelled before.
+        """
+        from . import assets, pipeline
+        from .session import in_thread
+
+        task = self._task_group(task_group_metadata)
+        calls = await in_thread(partial(assets.calls_from_files, task_specs, resources))
+        pipeline.start(task, calls)
+        await self._announce(task)
+
+    async def poll(self, task_group_metadata: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Wait until a task group has ended; the verdicts wait for `receive()`."""
+        from . import pipeline
+
+        dispatch_id, node_ids = task_group_metadata["dispatch_id"], task_group_metadata["node_ids"]
+        await pipeline.ended(dispatch_id, node_ids)
+        return {"task_group_id": task_group_metadata["task_group_id"]}
+
+    async def receive(self, task_group_metadata: dict[str, Any], data: Any) -> list[TaskUpdate]:
+        """Return what became of a group's tasks.
+
+        Covalent calls this after `poll()`; for a task that was cancelled before it started, with no data;
+        and when told to by its REST API, which is the way back in after a restart: then the verdicts are
+        found from the group's names alone, after waiting for its job where it still runs.
+        """
+        from . import pipeline
+
+        task = self._task_group(task_group_metadata)
+        verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
+        if verdicts is None:
+            verdicts = pipeline.all_cancelled(task) if data is None else await pipeline.recover(task)
+        updates = [await self._update(task, verdict) for verdict in verdicts]
+        asyncio.get_running_loop().call_later(
+            FETCHED_AFTER_S, partial(shutil.rmtree, task.spool_dir, ignore_errors=True)
+        )
+        return updates
+
+    async def _update(self, task: Running, verdict: Verdict) -> TaskUpdate:
+        from . import assets
+        from .session import in_thread
+
+        files = await in_thread(partial(assets.write_assets, verdict, task.spool_dir))
+        await self._write_logs(verdict, task.dispatch_id)
+        return TaskUpdate(
+            dispatch_id=task.dispatch_id,
+            node_id=verdict.node_id,
+            status=getattr(RESULT_STATUS, verdict.status.value),
+            assets=files,
+        )
+
+    async def _write_logs(self, verdict: Verdict, dispatch_id: str) -> None:
+        """Append to the files that the user asked for, as Covalent itself does after `run()`."""
+        settings = self._settings()
+        try:
+            await self.write_streams_to_file(
+                (verdict.stdout, verdict.stderr),
+                (settings.log_stdout, settings.log_stderr),
+                dispatch_id,
+                get_config("dispatcher.results_dir"),
+            )
+        except OSError as error:
+            log.warning("log_stdout or log_stderr of node %d cannot be written: %s", verdict.node_id, error)
+
+    # --- run(): the other door ----------------------------------------------------------------------
+
+    async def run(
+        self,
+        function: Callable[..., Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
+        task_metadata: dict[str, Any],
+    ) -> TransportableObject:
+        """Run one function as an AWS Batch job and return its value, unopened.
+
+        Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError.
+        """
+        from . import assets, pipeline
+
+        node_id = task_metadata["node_id"]
+        task = self._task_group({**task_metadata, "task_group_id": node_id, "node_ids": [node_id]})
+        pipeline.start(task, [assets.call_from_objects(node_id, function, args, kwargs)])
+        try:
+            await self._announce(task)
+            verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
+        except asyncio.CancelledError as error:
+            # Escaping, it would leave Covalent's node RUNNING for ever.
+            task.cancel()
+            raise TaskCancelledError from error
+        return self._answer(verdicts[0] if verdicts else pipeline.all_cancelled(task)[0])
+
+    def _answer(self, verdict: Verdict) -> TransportableObject:
+        from . import assets
+        from .outcome import VerdictStatus
+
+        self._print(verdict)
+        if verdict.status is VerdictStatus.CANCELLED:
+            raise TaskCancelledError
+        if verdict.value is None:
+            raise TaskRuntimeError(verdict.error)
+        answer = TransportableObject(None)
+        answer.__dict__.update(assets.object_attributes(verdict.value))
+        return answer
+
+    def _print(self, verdict: Verdict) -> None:
+        """Hand over the streams; Covalent drops the error's text here, so it goes into stderr."""
+        for stream, text in (
+            (self.task_stdout, verdict.stdout),
+            (self.task_stderr, verdict.stderr),
+            (self.task_stderr, verdict.error),
+        ):
+            if stream is not None and text:
+                print(text, file=stream, end="" if text.endswith("\n") else "\n")
+
+    # --- both doors ---------------------------------------------------------------------------------
+
+    async def cancel(self, task_metadata: dict[str, Any], job_handle: Any) -> bool:
+        """End a task's job at whatever stage it is, and say whether that worked.
+
+        Covalent calls this for every node of the executor, also finished ones and, with no handle, those
+        that were never submitted.
+        """
+        from . import pipeline
+
+        job_name = job_handle.get("job_name", "") if isinstance(job_handle, dict) else ""
+        # Shielded: a server that shuts down cuts this off at its first wait.
+        await asyncio.shield(
+            asyncio.ensure_future(
+                pipeline.cancel(
+                    self._settings(), task_metadata["dispatch_id"], task_metadata["node_id"], job_name
+                )
+            )
+        )
+        return True
+
+    async def _announce(self, task: Running) -> None:
+        """Tell Covalent the job's name, and look whether the user has cancelled in the meantime."""
+        try:
+            await self.set_job_handle({"job_name": task.job_name})
+            if await self.get_cancel_requested():
+                task.cancel()
+        except (TimeoutError, asyncio.TimeoutError, RuntimeError, AttributeError) as error:
+            # Nobody listens where run() is called directly, and a slow server answers too late. The
+            # handle only helps to cancel after a restart; a cancellation now reaches us all the same.
+            log.debug("Covalent did not take the job's handle: %r", error)
+
+    def _settings(self) -> Settings:
+        return Settings.of(self.__dict__)
+
+    def _task_group(self, task_group_metadata: dict[str, Any]) -> Running:
+        from . import pipeline
+
+        dispatch_id, group_id = task_group_metadata["dispatch_id"], task_group_metadata["task_group_id"]
+        settings = self._settings()
+        return pipeline.Running(
+            settings=settings,
+            dispatch_id=dispatch_id,
+            group_id=group_id,
+            node_ids=list(task_group_metadata["node_ids"]),
+            spool_dir=pipeline.spool_dir_for(settings, dispatch_id, group_id),
+        )
+
+
+def _configured() -> dict[str, Any]:
+    """Return `[executors.awsbatch]` as Covalent has it in memory; empty before it knows this plugin."""
+    try:
+        return dict(get_config(CONFIG_SECTION))
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+AWSBatchExecutor.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    + [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in _EXECUTOR_PLUGIN_DEFAULTS.items()
+    ]
+)

@@ -1,0 +1,116 @@
+"""Why a job ended without an outcome, and what to do: a table over AWS's own texts, without any I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .contract import EXIT_RUNTIME_FAULT, EXIT_TERMINATED
+from .job import Job
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A cause, in words that follow "the job", and the next step."""
+
+    cause: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    matches: Callable[[Job], bool]
+    diagnosis: Diagnosis
+
+
+def _status_reason(pattern: str) -> Callable[[Job], bool]:
+    return lambda job: re.search(pattern, job.status_reason) is not None
+
+
+def _container_reason(pattern: str) -> Callable[[Job], bool]:
+    return lambda job: re.search(pattern, job.container_reason) is not None
+
+
+def _exit_code(*codes: int) -> Callable[[Job], bool]:
+    return lambda job: job.exit_code in codes
+
+
+# The first match counts: AWS's reasons say more than an exit code.
+_RULES = [
+    _Rule(
+        _status_reason("Job attempt duration exceeded timeout"),
+        Diagnosis("ran into its time limit", "raise time_limit, or give the job more vCPUs"),
+    ),
+    _Rule(
+        _container_reason("OutOfMemoryError"),
+        Diagnosis("ran out of memory", "raise memory"),
+    ),
+    _Rule(
+        _status_reason("^Host EC2|Spot Task was interrupted"),
+        Diagnosis("lost its host, and all its attempts with it", "raise retry_attempts or use on-demand"),
+    ),
+    _Rule(
+        _container_reason("^CannotPull"),
+        Diagnosis(
+            "could not get its image",
+            "check container_image_uri, its architecture, the execution role's rights and the route to ECR",
+        ),
+    ),
+    _Rule(
+        _container_reason("^Cannot(Start|Create)Container"),
+        Diagnosis("could not start its container", "check the image's Python and architecture"),
+    ),
+    _Rule(
+        _status_reason("unable to assume the role"),
+        Diagnosis("could not get its role", "let ecs-tasks.amazonaws.com assume the role (trust policy)"),
+    ),
+    _Rule(
+        _status_reason("^Dependent Job failed"),
+        Diagnosis("waited for a job that failed", "see that job"),
+    ),
+    _Rule(
+        _status_reason("^JobQueue deleted"),
+        Diagnosis("lost its queue", "set another batch_queue"),
+    ),
+    _Rule(
+        _exit_code(137),
+        Diagnosis(
+            "was killed (SIGKILL)",
+            "if nobody killed it, it most likely needed more memory than it had: raise memory",
+        ),
+    ),
+    _Rule(
+        _exit_code(EXIT_TERMINATED),
+        Diagnosis("was told to stop (SIGTERM)", "see who terminated it in the status reason"),
+    ),
+    _Rule(
+        _exit_code(EXIT_RUNTIME_FAULT),
+        Diagnosis("could not do its work around your function", "see the last log lines"),
+    ),
+    _Rule(
+        _exit_code(132, 134, 136, 139),
+        Diagnosis(
+            "crashed in native code",
+            "check that the image has the client's Python and the processor that its packages are built for",
+        ),
+    ),
+    _Rule(
+        _exit_code(126, 127),
+        Diagnosis("did not find its program", "check that the image has Python and this package"),
+    ),
+    _Rule(
+        _exit_code(1),
+        Diagnosis(
+            "ended before it could read its task",
+            "check that the image has this package, cloudpickle and obstore; see the last log lines",
+        ),
+    ),
+]
+
+_UNKNOWN = Diagnosis("ended without leaving an outcome", "see the reasons and the last log lines")
+
+
+def diagnose(job: Job) -> Diagnosis:
+    """Return why a job ended without an outcome, from AWS's texts and its exit code."""
+    return next((rule.diagnosis for rule in _RULES if rule.matches(job)), _UNKNOWN)

@@ -1,0 +1,81 @@
+"""A small process that outlives the local AWS just long enough to clean up after it.
+
+The server tells it on standard input what is running, one line each:
+
+    add <process group> <marker>      remove <process group>
+
+When that input ends, the server is gone, whether it stopped or was killed. What is still on the list
+then is killed and the directory given on the command line is removed. Standard library only, run by
+path with `python -I -S`, so that it is up in milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def signal_group(process_group: int, number: int) -> None:
+    """Send a signal to a process group; one that is gone already is what is wanted."""
+    try:
+        os.killpg(process_group, number)
+    except (ProcessLookupError, PermissionError):  # macOS answers EPERM where only zombies are left
+        return
+
+
+def kill_marked(marker: str) -> None:
+    """Kill the processes whose environment holds the entry `marker`, wherever they moved themselves.
+
+    A process that left its group (setsid) still carries the environment it was started with. Systems
+    without /proc have only the group.
+    """
+    entry = b"\0" + marker.encode() + b"\0"
+    while pids := [pid for pid in _own_pids() if entry in _environment(pid)]:
+        for pid in pids:
+            _kill(pid)
+
+
+def _own_pids() -> list[int]:
+    if not PROC.is_dir():
+        return []
+    return [int(name) for name in os.listdir(PROC) if name.isdecimal() and int(name) != os.getpid()]
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return b"\0" + (PROC / str(pid) / "environ").read_bytes()
+    except OSError:  # gone meanwhile, or another user's
+        return b""
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def main(directory: str) -> None:
+    """Keep the list until standard input ends, then clean up."""
+    for terminal_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(terminal_signal, signal.SIG_IGN)
+    running: dict[int, str] = {}
+    for line in sys.stdin:
+        verb, process_group, *marker = line.rstrip("\n").split(" ", 2)
+        if verb == "add":
+            running[int(process_group)] = marker[0]
+        else:
+            running.pop(int(process_group), None)
+    for process_group, mark in running.items():
+        signal_group(process_group, signal.SIGKILL)
+        kill_marked(mark)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,280 @@
+"""The verdict on each task: its value, or one text that says what happened, to which job, and why.
+
+An outcome in S3 is what the container saw, a job's detail what AWS saw. A value counts, whatever AWS says
+of the job; otherwise the last attempt counts. Pickles are passed on unopened.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import contract, logs
+from .contract import OutcomeStatus
+from .diagnosis import diagnose
+from .errors import BucketError
+from .glue import CONTAINER_KEY, Composed
+from .job import Job, JobStatus
+from .session import Session, in_thread
+from .settings import Settings
+from .transportable import Transportable
+
+IN_MEMORY_BYTES = 4 << 20
+"""Outcomes up to this size are read in one piece; larger ones go through a file."""
+
+READ_CHUNK_BYTES = 3 << 20
+
+
+class VerdictStatus(Enum):
+    """How a task ended, in Covalent's terms."""
+
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A task's value: the header and string of Covalent's TransportableObject, and the raw pickle."""
+
+    header: dict[str, Any]
+    object_string: bytes
+    chunks: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one task."""
+
+    node_id: int
+    status: VerdictStatus
+    value: Value | None = None
+    error: str = ""
+    stdout: str = ""
+    stderr: str = ""
+
+
+def failed(node_id: int, error: str, *, stdout: str = "", stderr: str = "") -> Verdict:
+    """Return the verdict on a task that failed."""
+    return Verdict(node_id, VerdictStatus.FAILED, None, sanitised(error), stdout, stderr)
+
+
+def cancelled(node_id: int, *, stdout: str = "", stderr: str = "") -> Verdict:
+    """Return the verdict on a task that was cancelled."""
+    return Verdict(node_id, VerdictStatus.CANCELLED, None, "", stdout, stderr)
+
+
+def composed(node_id: int, glue: Composed, function: Transportable) -> Verdict:
+    """Return the verdict on a glue node that was answered without a job."""
+    header = _value_header(function.python_version, function.cloudpickle_version, glue.container)
+    value = Value(header, glue.object_string.encode(errors="replace"), lambda: iter([glue.pickle_bytes]))
+    return Verdict(node_id, VerdictStatus.COMPLETED, value)
+
+
+def sanitised(text: str) -> str:
+    """Return a text that can be written as UTF-8: a lone surrogate would leave a node RUNNING for ever."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+async def settle(
+    session: Session,
+    settings: Settings,
+    *,
+    dispatch_id: str,
+    node_id: int,
+    job: Job | None,
+    job_id: str,
+    was_cancelled: bool,
+    spool_dir: Path,
+) -> Verdict:
+    """Return the verdict on one task of a job that has ended; `job` is None where AWS forgot it."""
+    store = await session.store(settings.s3_bucket_name)
+    try:
+        stored = await _fetch(store, dispatch_id, node_id, job, spool_dir)
+    except BucketError as error:
+        return failed(node_id, f"{error}\n\n{_job_lines(job, job_id, settings)}")
+    except contract.EnvelopeError as error:
+        return failed(
+            node_id, f"The task's outcome is damaged: {error}.\n\n{_job_lines(job, job_id, settings)}"
+        )
+    if stored is not None and stored.outcome.status is OutcomeStatus.VALUE:
+        return stored.verdict()
+    if was_cancelled:
+        return cancelled(
+            node_id,
+            stdout=stored.text(contract.SECTION_STDOUT) if stored else "",
+            stderr=stored.text(contract.SECTION_STDERR) if stored else "",
+        )
+    if stored is not None:
+        return _failed_inside(stored, job, job_id, settings)
+    return await _failed_outside(session, settings, node_id, job, job_id)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An outcome as it was fetched: its header, and its sections in an open file."""
+
+    outcome: contract.Outcome
+    sections: dict[str, contract.Section]
+    file: BinaryIO
+
+    def text(self, name: str) -> str:
+        """Return a section as text."""
+        section = self.sections[name]
+        self.file.seek(section.offset)
+        return sanitised(self.file.read(section.length).decode("utf-8", errors="replace"))
+
+    def verdict(self) -> Verdict:
+        """Return the verdict on a task that returned a value."""
+        header = _value_header(
+            self.outcome.python_version, self.outcome.cloudpickle_version, self.outcome.container
+        )
+        value = Value(header, self.text(contract.SECTION_OBJECT_STRING).encode(), self._value_chunks)
+        return Verdict(
+            self.outcome.node_id,
+            VerdictStatus.COMPLETED,
+            value,
+            stdout=self.text(contract.SECTION_STDOUT),
+            stderr=self.text(contract.SECTION_STDERR),
+        )
+
+    def _value_chunks(self) -> Iterator[bytes]:
+        section = self.sections[contract.SECTION_VALUE]
+        self.file.seek(section.offset)
+        remaining = section.length
+        while remaining > 0:
+            chunk = self.file.read(min(remaining, READ_CHUNK_BYTES))
+            if not chunk:
+                raise contract.EnvelopeError("the value is cut short")
+            remaining -= len(chunk)
+            yield chunk
+
+
+def _value_header(
+    python_version: str, cloudpickle_version: str, container: contract.Container | None
+) -> dict[str, Any]:
+    """Return a TransportableObject's header; what the value offers to item access travels in it."""
+    return {
+        "py_version": python_version,
+        "cloudpickle_version": cloudpickle_version,
+        "attrs": {"doc": "", "name": ""},
+        **({} if container is None else {CONTAINER_KEY: asdict(container)}),
+    }
+
+
+async def _fetch(
+    store: Any, dispatch_id: str, node_id: int, job: Job | None, spool_dir: Path
+) -> Stored | None:
+    """Return the outcome of the last attempt, or of any attempt that gave a value."""
+    last_attempt = max(1, len(job.attempts)) if job is not None else None
+    if last_attempt is not None:
+        stored = await _get(store, contract.outcome_key(dispatch_id, node_id, last_attempt), spool_dir)
+        if stored is not None:
+            return stored
+        if job is not None and job.status is JobStatus.FAILED and last_attempt == 1:
+            return None
+    best: Stored | None = None
+    for key in await _keys(store, contract.outcome_prefix(dispatch_id, node_id)):
+        stored = await _get(store, key, spool_dir)
+        if stored is not None and (last_attempt is None or stored.outcome.status is OutcomeStatus.VALUE):
+            best = stored
+    return best
+
+
+async def _keys(store: Any, prefix: str) -> list[str]:
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        return sorted([meta["path"] async for batch in obstore.list(store, prefix) for meta in batch])
+    except BaseError as error:
+        raise BucketError(f"The task's outcome cannot be looked for in S3: {error}") from error
+
+
+async def _get(store: Any, key: str, spool_dir: Path) -> Stored | None:
+    import obstore
+    from obstore.exceptions import BaseError, NotFoundError
+
+    try:
+        answer = await obstore.get_async(store, key)
+        if answer.meta["size"] <= IN_MEMORY_BYTES:
+            file: BinaryIO = io.BytesIO(bytes(await answer.bytes_async()))
+        else:
+            file = (spool_dir / key.replace("/", "_")).open("w+b")
+            async for chunk in answer.stream(min_chunk_size=READ_CHUNK_BYTES):
+                await in_thread(partial(file.write, chunk))
+    except (NotFoundError, FileNotFoundError):
+        return None
+    except BaseError as error:
+        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {error}") from error
+    header, sections = contract.read_header(file)
+    end = max(section.offset + section.length for section in sections.values())
+    if file.seek(0, io.SEEK_END) < end:
+        raise contract.EnvelopeError("it is cut short")
+    return Stored(contract.Outcome.from_json(header), sections, file)
+
+
+def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Settings) -> Verdict:
+    """Tell of a task whose container could say itself why there is no value."""
+    outcome = stored.outcome
+    failure = outcome.failure or contract.Failure("", "no reason was given")
+    headline = f"{failure.type}: {failure.message}" if failure.type else failure.message
+    if outcome.status is OutcomeStatus.TERMINATED and job is not None:
+        diagnosis = diagnose(job)
+        headline = f"The job {diagnosis.cause}: {job.status_reason} Next step: {diagnosis.advice}."
+    parts = [headline, failure.traceback.rstrip(), _job_lines(job, job_id, settings, outcome)]
+    return failed(
+        outcome.node_id,
+        "\n\n".join(part for part in parts if part),
+        stdout=stored.text(contract.SECTION_STDOUT),
+        stderr=stored.text(contract.SECTION_STDERR),
+    )
+
+
+async def _failed_outside(
+    session: Session, settings: Settings, node_id: int, job: Job | None, job_id: str
+) -> Verdict:
+    """Tell of a task whose container could say nothing, from what AWS knows."""
+    if job is None:
+        return failed(
+            node_id,
+            f"AWS Batch does not know the job {job_id or 'of this task'} any more, and it left no outcome "
+            f"in {settings.s3_bucket_name!r}: dispatch the task again.",
+        )
+    diagnosis = diagnose(job)
+    reasons = ": ".join(reason for reason in (job.status_reason, job.container_reason) if reason)
+    exit_text = "no exit code" if job.exit_code is None else f"exit code {job.exit_code}"
+    headline = (
+        f"The job {diagnosis.cause}: {reasons or 'AWS gave no reason'} ({exit_text}). "
+        f"Next step: {diagnosis.advice}."
+    )
+    lines = await logs.tail(session, settings.batch_job_log_group_name, job.log_stream)
+    log_text = "The last log lines:\n" + "\n".join(lines) if lines else "There are no log lines."
+    text = sanitised("\n\n".join([headline, _job_lines(job, job_id, settings), log_text]))
+    return failed(node_id, text, stderr=text + "\n")
+
+
+def _job_lines(
+    job: Job | None, job_id: str, settings: Settings, outcome: contract.Outcome | None = None
+) -> str:
+    """Name the job, so that it can be found in the console and the logs."""
+    if job is None:
+        return f"AWS Batch job {job_id}."
+    attempt = outcome.attempt if outcome is not None else max(1, len(job.attempts))
+    code = "none" if job.exit_code is None else str(job.exit_code)
+    lines = [
+        f"AWS Batch job {job.id} ({job.name}): {job.status.value}",
+        f"status reason: {job.status_reason or 'none'}",
+        f"exit code: {code}",
+        f"attempt: {attempt} of {job.allowed_attempts}",
+    ]
+    if job.container_reason:
+        lines.insert(2, f"container reason: {job.container_reason}")
+    if job.log_stream:
+        lines.append(f"log: {settings.batch_job_log_group_name or logs.DEFAULT_GROUP} {job.log_stream}")
+    return "\n  ".join(lines)

@@ -1,0 +1,100 @@
+"""The process that runs the user's code: it takes calls from the supervisor and answers each."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import platform
+import signal
+import sys
+from dataclasses import replace
+from types import FrameType
+
+from covalent_awsbatch_plugin.runtime import streams
+from covalent_awsbatch_plugin.runtime.failure import died_in_child
+from covalent_awsbatch_plugin.runtime.messages import Call, Hello, Report
+from covalent_awsbatch_plugin.runtime.process import STDERR_FD, Channels
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Terminated(SystemExit):
+    """SIGTERM ends the job. Libraries that catch everything, asyncio too, let a SystemExit pass."""
+
+
+def serve(channels: Channels) -> None:
+    """Answer calls until the supervisor closes the channel."""
+    _keep_worker_ends(channels)
+    _die_with_supervisor()
+    output = streams.adopt(channels.stdout.write_fd, channels.stderr.write_fd)
+    faulthandler.enable(STDERR_FD)
+    os.register_at_fork(after_in_child=lambda: _leave_service(channels))
+    with open(channels.calls.read_fd, "rb") as calls:
+        _answer(channels, Hello(platform.python_version(), _cloudpickle_version()))
+        for line in calls:
+            streams.renew(output)
+            _answer(channels, _perform(Call.from_line(line)))
+
+
+def _perform(call: Call) -> Report:
+    # cloudpickle has been tried by now; a container without it gets no call.
+    from covalent_awsbatch_plugin.runtime.call import perform
+
+    worker_pid = os.getpid()
+    interruption = _Interruption()
+    signal.signal(signal.SIGTERM, interruption)
+    report = perform(call)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if os.getpid() != worker_pid:
+        died_in_child(report)
+    streams.flush()
+    return replace(report, is_interrupted=interruption.has_happened)
+
+
+class _Interruption:
+    """The worker's handler for SIGTERM while a call runs; the user's code may install another."""
+
+    def __init__(self) -> None:
+        self.has_happened = False
+
+    def __call__(self, _signal_number: int, _frame: FrameType | None) -> None:
+        self.has_happened = True
+        raise Terminated("SIGTERM")
+
+
+def _answer(channels: Channels, message: Hello | Report) -> None:
+    with open(channels.answers.write_fd, "wb", closefd=False) as answers:
+        answers.write(message.to_line())
+
+
+def _cloudpickle_version() -> str | None:
+    try:
+        import cloudpickle
+    except ImportError:
+        return None
+    return str(cloudpickle.__version__)
+
+
+def _keep_worker_ends(channels: Channels) -> None:
+    for fd in (
+        channels.calls.write_fd,
+        channels.answers.read_fd,
+        channels.stdout.read_fd,
+        channels.stderr.read_fd,
+    ):
+        os.close(fd)
+
+
+def _leave_service(channels: Channels) -> None:
+    """Make a process that the user's code forked an ordinary one."""
+    if isinstance(signal.getsignal(signal.SIGTERM), _Interruption):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for fd in (channels.calls.read_fd, channels.answers.write_fd):
+        os.close(fd)
+
+
+def _die_with_supervisor() -> None:
+    """Ask Linux for SIGKILL when the supervisor dies, which outside a container would orphan the worker."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
