@@ -47,10 +47,12 @@ def _argument(inputs: Mapping[int, str], node_id: int) -> Transportable | int:
 
 def _hook_from_json(hook: Mapping[str, Any]) -> HookCall:
     attributes = hook["attributes"]
-    function, args, kwargs = (
-        from_attributes(attributes[name]["attributes"]) for name in ("apply_fn", "apply_args", "apply_kwargs")
+    return HookCall(
+        function=from_attributes(attributes["apply_fn"]["attributes"]),
+        args=from_attributes(attributes["apply_args"]["attributes"]),
+        kwargs=from_attributes(attributes["apply_kwargs"]["attributes"]),
+        retval_keyword=attributes.get("retval_keyword", ""),
     )
-    return HookCall(function, args, kwargs, attributes.get("retval_keyword", ""))
 
 
 def call_from_objects(node_id: int, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Call:
@@ -67,8 +69,12 @@ def call_from_objects(node_id: int, function: Any, args: list[Any], kwargs: dict
 
 
 def _hook_from_objects(function: Any, args: Any, kwargs: Any, retval_keyword: str) -> HookCall:
-    parts = (from_attributes(vars(each)) for each in (function, args, kwargs))
-    return HookCall(*parts, retval_keyword)
+    return HookCall(
+        function=from_attributes(vars(function)),
+        args=from_attributes(vars(args)),
+        kwargs=from_attributes(vars(kwargs)),
+        retval_keyword=retval_keyword,
+    )
 
 
 def object_attributes(value: Value) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from covalent._shared_files.config import get_config
 from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeError
+from covalent._shared_files.schemas.asset import AssetUpdate
 from covalent._shared_files.util_classes import RESULT_STATUS
 from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.base import AsyncBaseExecutor
@@ -41,7 +42,7 @@ FETCHED_AFTER_S = 300
 """Covalent's server copies a task's files right after `receive()`; then they are deleted."""
 
 
-class AWSBatchExecutor(AsyncBaseExecutor):  # type: ignore[misc]  # Covalent ships no types
+class AWSBatchExecutor(AsyncBaseExecutor):
     """Runs electrons as AWS Batch jobs.
 
     Takes the options of `settings.Settings` as keywords; what is not written comes from
@@ -120,7 +121,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):  # type: ignore[misc]  # Covalent shi
             dispatch_id=task.dispatch_id,
             node_id=verdict.node_id,
             status=getattr(RESULT_STATUS, verdict.status.value),
-            assets=files,
+            assets={name: AssetUpdate(**asset) for name, asset in files.items()},
         )
 
     async def _write_logs(self, verdict: Verdict, dispatch_id: str) -> None:
@@ -131,7 +132,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):  # type: ignore[misc]  # Covalent shi
                 (verdict.stdout, verdict.stderr),
                 (settings.log_stdout, settings.log_stderr),
                 dispatch_id,
-                get_config("dispatcher.results_dir"),
+                str(get_config("dispatcher.results_dir")),
             )
         except OSError as error:
             log.warning("log_stdout or log_stderr of node %d cannot be written: %s", verdict.node_id, error)
@@ -209,13 +210,15 @@ class AWSBatchExecutor(AsyncBaseExecutor):  # type: ignore[misc]  # Covalent shi
 
     async def _announce(self, task: Running) -> None:
         """Tell Covalent the job's name, and look whether the user has cancelled in the meantime."""
+        if not hasattr(self, "_send_queue"):
+            return  # run() was called directly: nobody listens
         try:
             await self.set_job_handle({"job_name": task.job_name})
             if await self.get_cancel_requested():
                 task.cancel()
-        except (TimeoutError, asyncio.TimeoutError, RuntimeError, AttributeError) as error:
-            # Nobody listens where run() is called directly, and a slow server answers too late. The
-            # handle only helps to cancel after a restart; a cancellation now reaches us all the same.
+        except (TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
+            # A slow server answers too late. The handle only helps to cancel after a restart; a
+            # cancellation now reaches us all the same.
             log.debug("Covalent did not take the job's handle: %r", error)
 
     def _settings(self) -> Settings:
@@ -238,9 +241,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):  # type: ignore[misc]  # Covalent shi
 def _configured() -> dict[str, Any]:
     """Return `[executors.awsbatch]` as Covalent has it in memory; empty before it knows this plugin."""
     try:
-        return dict(get_config(CONFIG_SECTION))
-    except (KeyError, TypeError, ValueError):
+        section = get_config(CONFIG_SECTION)
+    except KeyError:
         return {}
+    return dict(section) if isinstance(section, dict) else {}
 
 
 AWSBatchExecutor.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -1,16 +1,16 @@
 """The errors of this package, each with a text that says what happened, why, and the next step.
 
-    AWSBatchError
-    ├── SettingsError             an option that AWS, or this package, would refuse
-    │   └── UnknownOptionError    a misspelt keyword
-    ├── SetupError                the account, the network or a name in it is not as it must be
-    │   ├── CredentialsError      no credentials, or none that AWS accepts
-    │   ├── EndpointError         AWS, or the endpoint set in its place, does not answer
-    │   ├── BucketError           the S3 bucket is missing or closed to us
-    │   ├── QueueError            the job queue is missing, disabled or invalid
-    │   ├── RoleError             an IAM role is missing
-    │   └── ImageError            there is no container image to run
-    └── SubmissionError           AWS Batch refused the job or its definition
+AWSBatchError
+├── SettingsError             an option that AWS, or this package, would refuse
+│   └── UnknownOptionError    a misspelt keyword
+├── SetupError                the account, the network or a name in it is not as it must be
+│   ├── CredentialsError      no credentials, or none that AWS accepts
+│   ├── EndpointError         AWS, or the endpoint set in its place, does not answer
+│   ├── BucketError           the S3 bucket is missing or closed to us
+│   ├── QueueError            the job queue is missing, disabled or invalid
+│   ├── RoleError             an IAM role is missing
+│   └── ImageError            there is no container image to run
+└── SubmissionError           AWS Batch refused the job or its definition
 """
 
 from __future__ import annotations

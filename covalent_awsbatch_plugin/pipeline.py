@@ -12,8 +12,8 @@ import os
 import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from . import contract, definition, glue, outcome, payload, preflight, submit

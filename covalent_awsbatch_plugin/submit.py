@@ -82,9 +82,7 @@ async def find(session: Session, queue: str, job_name: str) -> list[tuple[str, J
     batch = await session.client("batch")
     with explained(session.account, f"look for the job {job_name!r}"):
         # A filter by name looks through all states; without one AWS lists running jobs only.
-        answer = await batch.list_jobs(
-            jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [job_name]}]
-        )
+        answer = await batch.list_jobs(jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [job_name]}])
     found = [each for each in answer["jobSummaryList"] if each["jobName"] == job_name]
     found.sort(key=lambda each: each["createdAt"], reverse=True)
     return [(each["jobId"], JobStatus(each["status"])) for each in found]

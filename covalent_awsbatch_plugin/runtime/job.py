@@ -6,10 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,17 +19,16 @@ from covalent_awsbatch_plugin.contract import (
     SECTION_STDERR,
     SECTION_STDOUT,
     SECTION_VALUE,
-    Container,
     Failure,
-    Outcome,
     OutcomeStatus,
     Task,
 )
-from covalent_awsbatch_plugin.runtime import envelope, versions
+from covalent_awsbatch_plugin.runtime import versions
 from covalent_awsbatch_plugin.runtime.failure import describe_death
 from covalent_awsbatch_plugin.runtime.fault import RuntimeFault
 from covalent_awsbatch_plugin.runtime.files import TaskFiles
 from covalent_awsbatch_plugin.runtime.messages import Hello, Report
+from covalent_awsbatch_plugin.runtime.outcomes import Ending, Outcomes
 from covalent_awsbatch_plugin.runtime.payload import Location, PayloadReader
 from covalent_awsbatch_plugin.runtime.process import Channels, Death, WorkerProcess
 from covalent_awsbatch_plugin.runtime.store import Store
@@ -41,7 +37,10 @@ from covalent_awsbatch_plugin.runtime.termination import Termination
 _WORKER_END_GRACE_S = 5.0
 """For the worker's own end: exit handlers, and threads that the user's code left behind."""
 
-_SKIPPED = Failure("Skipped", "An earlier task of the same job did not return a value, so this one did not run.")
+_SKIPPED = Ending(
+    OutcomeStatus.SKIPPED,
+    Failure("Skipped", "An earlier task of the same job did not return a value, so this one did not run."),
+)
 
 
 def supervise(channels: Channels, worker_pid: int, termination: Termination) -> NoReturn:
@@ -50,56 +49,148 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
     directory = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-"))
     job = Job(worker, termination, directory)
 
-    def end(exit_code: int) -> NoReturn:
-        shutil.rmtree(directory, ignore_errors=True)
-        os._exit(exit_code)  # no thread of this process is worth waiting for
-
     def last_resort() -> NoReturn:
-        job.leave_terminated()
-        end(EXIT_TERMINATED)
+        try:
+            job.leave_terminated()
+        finally:
+            _end(directory, EXIT_TERMINATED)
 
     termination.watch(worker.signal, last_resort)
     try:
+        job.open()
         exit_code = job.run()
     except RuntimeFault as fault:
-        complain(str(fault))
+        _complain(str(fault))
         exit_code = EXIT_TERMINATED if termination.received else EXIT_RUNTIME_FAULT
     worker.end(_WORKER_END_GRACE_S)
-    end(exit_code)
-
-
-def complain(sentence: str) -> None:
-    """Tell the job's log what the runtime itself could not do."""
-    print(f"covalent-awsbatch: {sentence}", file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a task ended, and the exit code which that is."""
-
-    status: OutcomeStatus
-    exit_code: int
-    failure: Failure | None = None
-    container: Container | None = None
+    _end(directory, exit_code)
 
 
 class Job:
     """The tasks of one payload, run in order until one does not return a value."""
 
     def __init__(self, worker: WorkerProcess, termination: Termination, directory: Path) -> None:
-        """Do nothing yet."""
+        """Do nothing yet; `open` may take long, and SIGTERM may come meanwhile."""
         self._worker = worker
         self._termination = termination
         self._directory = directory
-        self._identity = Identity.from_environment(os.environ)
-        self._open: OpenJob | None = None
+        self._waiting: list[Task] = []
+        self._started_at = time.time()
 
-    def run(self) -> int:
-        """Run every task and leave every outcome; return the exit code.
+    def open(self) -> None:
+        """Read the payload's header.
 
-        Raises RuntimeFault where the payload cannot be read, or an outcome not be left.
+        Raises RuntimeFault where it cannot be read.
         """
         location = Location.from_environment(os.environ)
         store = Store(location.bucket)
-        reader = PayloadReader(store, location.key)
-        hello = self._worker.next_event()
+        self._reader = PayloadReader(store, location.key)
+        self._hello = _greet(self._worker)
+        self._outcomes = Outcomes(store, self._reader.payload.dispatch_id, self._hello, os.environ)
+        self._waiting = list(self._reader.payload.tasks)
+
+    def run(self) -> int:
+        """Run every task, leave every outcome and return the exit code.
+
+        Raises RuntimeFault where an outcome cannot be left.
+        """
+        exit_code = EXIT_VALUE
+        while self._waiting and exit_code == EXIT_VALUE:
+            exit_code = self._run_next_task()
+        self._skip_waiting()
+        return exit_code
+
+    def leave_terminated(self) -> None:
+        """Leave the outcomes of what has none, from the thread that watches for SIGTERM."""
+        if not self._waiting:
+            _complain("SIGTERM ended the job before any task began, or after all had ended.")
+            return
+        self._leave(self._waiting[0], _terminated(self._started_at, ""), {})
+        self._skip_waiting()
+
+    def _run_next_task(self) -> int:
+        task = self._waiting[0]
+        self._started_at = time.time()
+        files = TaskFiles(self._reader, self._directory, task)
+        ending = self._run_task(task, files)
+        has_value = ending.status is OutcomeStatus.VALUE
+        if len(self._waiting) == 1 or not has_value:
+            self._worker.dismiss()  # it ends while the outcome is uploaded
+        self._leave(
+            task,
+            ending,
+            {SECTION_VALUE: files.value, SECTION_OBJECT_STRING: files.object_string} if has_value else {},
+        )
+        files.remove()
+        return ending.exit_code
+
+    def _run_task(self, task: Task, files: TaskFiles) -> Ending:
+        problem = versions.mismatch(task, self._hello)
+        if problem is not None:
+            return _fault(problem)
+        try:
+            call = files.fetch()
+        except (RuntimeFault, OSError) as error:
+            return _fault(str(error))
+        if self._termination.received:
+            return _terminated(self._started_at, "")
+        return self._ending(self._worker.call(call))
+
+    def _ending(self, event: Report | Death) -> Ending:
+        if isinstance(event, Death):
+            if self._termination.received:
+                return _terminated(self._started_at, "")
+            exit_code = EXIT_USER_EXCEPTION if event.signal_number is None else event.exit_code
+            return Ending(OutcomeStatus.EXCEPTION, describe_death(event), crash_exit_code=exit_code)
+        if self._termination.received and (event.is_interrupted or event.failure is not None):
+            return _terminated(self._started_at, "" if event.failure is None else event.failure.traceback)
+        if event.failure is not None:
+            return Ending(OutcomeStatus.EXCEPTION, event.failure)
+        return Ending(OutcomeStatus.VALUE, container=event.container)
+
+    def _leave(self, task: Task, ending: Ending, sections: dict[str, Path | str]) -> None:
+        empty: dict[str, Path | str] = {SECTION_VALUE: "", SECTION_OBJECT_STRING: ""}
+        if ending.status is OutcomeStatus.FAULT and ending.failure is not None:
+            _complain(ending.failure.message)
+        streams = {SECTION_STDOUT: self._worker.stdout.take(), SECTION_STDERR: self._worker.stderr.take()}
+        self._outcomes.leave(task.node_id, ending, self._started_at, {**empty, **sections, **streams})
+        self._waiting.remove(task)
+
+    def _skip_waiting(self) -> None:
+        for task in list(self._waiting):
+            self._started_at = time.time()
+            self._leave(task, _SKIPPED, {})
+
+
+def _greet(worker: WorkerProcess) -> Hello:
+    event = worker.next_event()
+    if isinstance(event, Hello):
+        return event
+    raise RuntimeFault(f"The process that was to run the function ended at its start: {event}.")
+
+
+def _fault(sentence: str) -> Ending:
+    return Ending(OutcomeStatus.FAULT, Failure("RuntimeFault", sentence))
+
+
+def _terminated(started_at: float, traceback: str) -> Ending:
+    ran_s = time.time() - started_at
+    return Ending(
+        OutcomeStatus.TERMINATED,
+        Failure(
+            "Terminated",
+            f"SIGTERM ended the job {ran_s:.1f} s after this task began: its time limit, a termination, "
+            "or the reclaim of a Spot instance.",
+            traceback,
+        ),
+    )
+
+
+def _complain(sentence: str) -> None:
+    """Tell the job's log what the runtime itself could not do."""
+    print(f"covalent-awsbatch: {sentence}", file=sys.stderr, flush=True)
+
+
+def _end(directory: Path, exit_code: int) -> NoReturn:
+    shutil.rmtree(directory, ignore_errors=True)
+    os._exit(exit_code)  # no thread of this process is worth waiting for
