@@ -20,21 +20,28 @@ FILES_KEYWORD = "files"
 
 
 def perform(call: Call) -> Report:
-    """Run the call; whatever it raises becomes a report, and its traceback goes to stderr."""
+    """Run the call; whatever it raises becomes a report.
+
+    In a process that the user's code forked and let run out of the function, it raises what ends that
+    process as Python would.
+    """
+    worker_pid = os.getpid()
     try:
-        return Report(container=_run(call))
-    except BaseException as error:  # SystemExit and KeyboardInterrupt end the task, not the runtime
-        failure = describe(error)
-    print(failure.traceback, file=sys.__stderr__, end="", flush=True)
-    return Report(failure)
+        return Report(container=_run(call, worker_pid))
+    except BaseException as error:  # SystemExit ends the task, not the runtime
+        if os.getpid() != worker_pid:
+            raise
+        return Report(describe(error))
 
 
-def _run(call: Call) -> Container | None:
+def _run(call: Call, worker_pid: int) -> Container | None:
     injected = _call_before(call.call_before)
     function = _load(call.function, "The function")
     args = [_load(path, f"Argument {index}") for index, path in enumerate(call.args)]
     kwargs = {name: _load(path, f"Argument {name!r}") for name, path in call.kwargs.items()}
     returned = function(*args, **{**kwargs, **injected})
+    if os.getpid() != worker_pid:
+        sys.exit()
     for hook in call.call_after:
         _call_hook(hook)
     value.write_pickle(returned, Path(call.value))
@@ -87,4 +94,5 @@ def _load(path: str, what: str) -> Any:
             "add its package to the image, or to the task's DepsPip"
         ) from error
     except Exception as error:
-        raise Unusable(f"{what} could not be unpickled in the container: {type(error).__qualname__}") from error
+        kind = type(error).__qualname__
+        raise Unusable(f"{what} could not be unpickled in the container: {kind}") from error

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
 
 from covalent_awsbatch_plugin.contract import Failure
-from covalent_awsbatch_plugin.runtime.messages import Report
 from covalent_awsbatch_plugin.runtime.process import Death
 
 LONGEST_MESSAGE_CHARACTERS = 10_000
@@ -66,13 +63,6 @@ def describe_death(death: Death) -> Failure:
     )
 
 
-def died_in_child(report: Report) -> NoReturn:
-    """End a process that the user's code forked and that came back out of the function."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0 if report.failure is None else 1)
-
-
 def _qualified_name(kind: type[BaseException]) -> str:
     if kind.__module__ in ("builtins", "__main__"):
         return kind.__qualname__
@@ -82,7 +72,7 @@ def _qualified_name(kind: type[BaseException]) -> str:
 def _text(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as broken:
+    except Exception as broken:  # noqa: BLE001 - the user's own __str__
         return f"{type(error).__qualname__} (its text cannot be had: {type(broken).__qualname__})"
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
@@ -92,7 +82,7 @@ def _text(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(error), error, _from_user_code(error.__traceback__))
-    except Exception as broken:
+    except Exception as broken:  # noqa: BLE001 - exceptions may be of any make
         return f"{_qualified_name(type(error))} (its traceback cannot be had: {type(broken).__qualname__})\n"
     return "".join(lines) + "".join(_captured_output(error))
 

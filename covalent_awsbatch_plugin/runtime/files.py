@@ -67,14 +67,14 @@ class TaskFiles:
         path = value_path(self._job_directory, source.node_id)
         if not path.exists():
             raise RuntimeFault(
-                f"Task {self._task.node_id} takes the value of task {source.node_id}, which did not run before it."
+                f"Task {self._task.node_id} takes the value of task {source.node_id}, "
+                "which did not run before it."
             )
         return str(path)
 
     def _hook(self, hook: Hook) -> HookFiles:
-        return HookFiles(
-            self._section(hook.function), self._section(hook.args), self._section(hook.kwargs), hook.retval_keyword
-        )
+        function, args, kwargs = map(self._section, (hook.function, hook.args, hook.kwargs))
+        return HookFiles(function, args, kwargs, hook.retval_keyword)
 
     def _section(self, name: str) -> str:
         if name not in self._sections:

@@ -38,7 +38,7 @@ class Location:
         uri = environment.get(ENV_PAYLOAD, "")
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not uri.startswith("s3://") or bucket == "" or key == "":
-            raise RuntimeFault(f"The environment variable {ENV_PAYLOAD} is to be s3://bucket/key, but is {uri!r}.")
+            raise RuntimeFault(f"The environment's {ENV_PAYLOAD} is to be s3://bucket/key, but is {uri!r}.")
         return cls(bucket, key)
 
 

@@ -35,11 +35,9 @@ class Store:
         self._bucket = bucket
         self._store = S3Store(
             bucket,
-            region=region,
-            # A transfer has as long as its bytes keep coming.
+            config={"region": region} if endpoint is None else {"region": region, "endpoint": endpoint},
             client_options=_client_options(endpoint),
             retry_config=_retry_config(),
-            **({} if endpoint is None else {"endpoint": endpoint}),
         )
 
     def read_start(self, key: str, length_bytes: int) -> tuple[bytes, int]:
@@ -93,7 +91,7 @@ class Store:
         try:
             yield
         except FileNotFoundError as error:
-            raise RuntimeFault(f"There is no {self._uri(key)}: the object or its bucket is missing.") from error
+            raise RuntimeFault(f"There is no {self._uri(key)}: object or bucket is missing.") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise RuntimeFault(
                 f"S3 does not let the container {verb} {self._uri(key)}: check the job role's permissions."
@@ -104,13 +102,20 @@ class Store:
 
 
 def _client_options(endpoint: str | None) -> ClientConfig:
-    is_plain_http = endpoint is not None and endpoint.startswith("http://")
-    return {"timeout": timedelta(minutes=5), "connect_timeout": timedelta(seconds=5), "allow_http": is_plain_http}
+    return {
+        "timeout": timedelta(minutes=5),
+        "connect_timeout": timedelta(seconds=5),
+        "allow_http": endpoint is not None and endpoint.startswith("http://"),
+    }
 
 
 def _retry_config() -> RetryConfig:
     return {
         "max_retries": 8,
         "retry_timeout": timedelta(minutes=2),
-        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
     }

@@ -31,16 +31,17 @@ def renew(output: Output) -> None:
     """Set up descriptors 1 and 2 and Python's streams on them, line by line so that logs are live."""
     os.dup2(output.stdout_fd, STDOUT_FD)
     os.dup2(output.stderr_fd, STDERR_FD)
-    sys.stdout = sys.__stdout__ = _text_stream(STDOUT_FD)
-    sys.stderr = sys.__stderr__ = _text_stream(STDERR_FD)
+    sys.stdout = _text_stream(STDOUT_FD)
+    sys.stderr = _text_stream(STDERR_FD)
 
 
 def flush() -> None:
     """Write out what Python and C still hold back."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         # The user's code may have closed it, or put anything at all in its place.
-        with contextlib.suppress(Exception):
-            stream.flush()
+        if stream is not None:
+            with contextlib.suppress(Exception):
+                stream.flush()
     ctypes.CDLL(None).fflush(None)
 
 

@@ -65,7 +65,7 @@ def _are_plain_keys(keys: list[Any]) -> bool:
 def _shown(value: Any) -> str:
     try:
         text = str(value) if _is_short(value) else _Shortened().repr(value)
-    except Exception:  # a __str__ of the user's own, or an integer with too many digits
+    except Exception:  # noqa: BLE001 - the user's own __str__, or an integer with too many digits
         return f"<{type(value).__module__}.{type(value).__qualname__}>"
     if len(text) <= LONGEST_OBJECT_STRING_CHARACTERS:
         return text
@@ -73,7 +73,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_short(value: Any) -> bool:
-    """Whether a string of plain containers and bytes is worth building whole; other types decide themselves."""
+    """Whether the string of plain containers is worth building whole; other types decide for themselves."""
     budget = LONGEST_OBJECT_STRING_CHARACTERS
     waiting = [value]
     while waiting:

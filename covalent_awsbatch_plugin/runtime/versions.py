@@ -18,7 +18,8 @@ def mismatch(task: Task, container: Hello) -> str | None:
     if _first(python, 2) != _first(container.python_version, 2):
         return (
             f"The function was pickled by Python {python}, but the container runs Python "
-            f"{container.python_version}: their byte code differs; use an image with Python {_first(python, 2)}."
+            f"{container.python_version}: their byte code differs; "
+            f"use an image with Python {_first(python, 2)}."
         )
     if _first(cloudpickle, 1) != _first(container.cloudpickle_version, 1):
         return (

@@ -12,7 +12,6 @@ from dataclasses import replace
 from types import FrameType
 
 from covalent_awsbatch_plugin.runtime import streams
-from covalent_awsbatch_plugin.runtime.failure import died_in_child
 from covalent_awsbatch_plugin.runtime.messages import Call, Hello, Report
 from covalent_awsbatch_plugin.runtime.process import STDERR_FD, Channels
 
@@ -33,22 +32,21 @@ def serve(channels: Channels) -> None:
     with open(channels.calls.read_fd, "rb") as calls:
         _answer(channels, Hello(platform.python_version(), _cloudpickle_version()))
         for line in calls:
-            streams.renew(output)
-            _answer(channels, _perform(Call.from_line(line)))
+            _answer(channels, _perform(Call.from_line(line), output))
 
 
-def _perform(call: Call) -> Report:
+def _perform(call: Call, output: streams.Output) -> Report:
     # cloudpickle has been tried by now; a container without it gets no call.
     from covalent_awsbatch_plugin.runtime.call import perform
 
-    worker_pid = os.getpid()
     interruption = _Interruption()
     signal.signal(signal.SIGTERM, interruption)
     report = perform(call)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if os.getpid() != worker_pid:
-        died_in_child(report)
     streams.flush()
+    streams.renew(output)
+    if report.failure is not None:
+        print(report.failure.traceback, file=sys.stderr, end="", flush=True)
     return replace(report, is_interrupted=interruption.has_happened)
 
 

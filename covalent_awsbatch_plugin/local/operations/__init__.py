@@ -1,0 +1,5 @@
+"""The operations of AWS Batch, one class for each kind of resource.
+
+A method bears its operation's name in snake case, takes the validated request and returns the
+response; the API's limits and texts are applied here and in `rules`.
+"""
