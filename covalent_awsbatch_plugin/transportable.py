@@ -48,8 +48,9 @@ class Transportable:
         file, remaining = self.open_base64()
         with file:
             while remaining > 0:
-                text = file.read(min(remaining, CHUNK_BYTES // 3 * 4))
-                if not text:
+                wanted = min(remaining, CHUNK_BYTES // 3 * 4)
+                text = file.read(wanted)
+                if len(text) < wanted:
                     raise ValueError("this archive of Covalent's is cut short")
                 remaining -= len(text)
                 yield base64.b64decode(text)

@@ -6,6 +6,7 @@ call `private_environment` first, put it into `os.environ` or a child's environm
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -143,10 +144,8 @@ class PrivateCovalent:
             process.kill()
             process.wait()
         # The server leads a session of its own; what is left of it are its worker processes.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def _application() -> Path:

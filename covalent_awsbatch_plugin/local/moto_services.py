@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
-from botocore.exceptions import ClientError
 from moto import backends
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 from moto.core.request import (
     PRESERVED_HEADER_NAMES_ENVIRON_KEY,
     environ_key_for_header,
@@ -83,11 +84,8 @@ def create_bucket(account: Account, name: str) -> None:
 def create_task_role(account: Account, name: str) -> None:
     """Create a role that ECS tasks may assume, unless it exists."""
     iam = backend("iam", account, "aws")
-    try:
+    if all(role.name != name for role in iam.roles.values()):
         iam.create_role(name, json.dumps(TASK_TRUST), "/", None, "", [], 3600)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "EntityAlreadyExists":
-            raise
 
 
 def create_log_group(account: Account, name: str) -> None:
@@ -97,7 +95,5 @@ def create_log_group(account: Account, name: str) -> None:
 
 def reset() -> None:
     """Forget everything that moto keeps in this process."""
-    for name, loaded in backends.loaded_backends():
-        if name != "moto_api":
-            for each in loaded.values():
-                each.reset()
+    BackendDict.reset()
+    reset_model_data()

@@ -59,6 +59,11 @@ class Placement:
         if job.spec.queue.runnable.pop(job.id, None) is not None:
             self.wake()
 
+    def pause(self, paused: bool) -> None:
+        """Stop placing jobs, or start again."""
+        self.paused = paused
+        self.wake()
+
     def wake(self) -> None:
         """Look at all queues soon; many calls lead to one look."""
         if not self._woken:

@@ -12,8 +12,13 @@ from covalent_awsbatch_plugin.runtime.payload import PayloadReader
 
 
 def value_path(directory: Path, node_id: int) -> Path:
-    """Return where a task's value lies; it stays until the job ends, for the tasks that take it as input."""
+    """Return where a task's value lies, for the tasks that take it as input."""
     return directory / f"value-{node_id}"
+
+
+def takes_value(task: Task, node_id: int) -> bool:
+    """Whether a task takes the value of another one as input."""
+    return any(each.node_id == node_id for each in (*task.args, *task.kwargs.values()))
 
 
 class TaskFiles:
@@ -55,9 +60,11 @@ class TaskFiles:
         """Where the worker puts the value's string."""
         return self._directory / "object_string"
 
-    def remove(self) -> None:
-        """Free the disk; the value stays."""
+    def remove(self, *, keep_value: bool) -> None:
+        """Free the disk."""
         shutil.rmtree(self._directory)
+        if not keep_value:
+            self.value.unlink(missing_ok=True)
 
     def _input(self, source: Input) -> str:
         if source.section is not None:

@@ -26,7 +26,7 @@ from covalent_awsbatch_plugin.contract import (
 from covalent_awsbatch_plugin.runtime import versions
 from covalent_awsbatch_plugin.runtime.failure import describe_death
 from covalent_awsbatch_plugin.runtime.fault import RuntimeFault
-from covalent_awsbatch_plugin.runtime.files import TaskFiles
+from covalent_awsbatch_plugin.runtime.files import TaskFiles, takes_value
 from covalent_awsbatch_plugin.runtime.messages import Hello, Report
 from covalent_awsbatch_plugin.runtime.outcomes import Ending, Outcomes
 from covalent_awsbatch_plugin.runtime.payload import Location, PayloadReader
@@ -51,7 +51,7 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
 
     def last_resort() -> NoReturn:
         try:
-            job.leave_terminated()
+            job.give_up()
         finally:
             _end(directory, EXIT_TERMINATED)
 
@@ -62,6 +62,8 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
     except RuntimeFault as fault:
         _complain(str(fault))
         exit_code = EXIT_TERMINATED if termination.received else EXIT_RUNTIME_FAULT
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw leaves an outcome too
+        exit_code = job.leave_fault(f"The runtime failed: {type(error).__qualname__}: {error}")
     worker.end(_WORKER_END_GRACE_S)
     _end(directory, exit_code)
 
@@ -97,16 +99,27 @@ class Job:
         exit_code = EXIT_VALUE
         while self._waiting and exit_code == EXIT_VALUE:
             exit_code = self._run_next_task()
-        self._skip_waiting()
+        self._leave_rest(_SKIPPED)
         return exit_code
 
-    def leave_terminated(self) -> None:
+    def give_up(self) -> None:
         """Leave the outcomes of what has none, from the thread that watches for SIGTERM."""
-        if not self._waiting:
-            _complain("SIGTERM ended the job before any task began, or after all had ended.")
-            return
-        self._leave(self._waiting[0], _terminated(self._started_at, ""), {})
-        self._skip_waiting()
+        self._leave_rest(_terminated(self._started_at, ""))
+
+    def leave_fault(self, sentence: str) -> int:
+        """Leave the outcomes of what has none, and return the exit code."""
+        try:
+            self._leave_rest(_fault(sentence))
+        except RuntimeFault as fault:
+            _complain(str(fault))
+        return EXIT_RUNTIME_FAULT
+
+    def _leave_rest(self, ending: Ending) -> None:
+        if not self._waiting and ending.failure is not None:
+            _complain(ending.failure.message)
+        for task in list(self._waiting):
+            self._leave(task, ending, {})
+            ending = _SKIPPED
 
     def _run_next_task(self) -> int:
         task = self._waiting[0]
@@ -121,7 +134,7 @@ class Job:
             ending,
             {SECTION_VALUE: files.value, SECTION_OBJECT_STRING: files.object_string} if has_value else {},
         )
-        files.remove()
+        files.remove(keep_value=any(takes_value(each, task.node_id) for each in self._waiting))
         return ending.exit_code
 
     def _run_task(self, task: Task, files: TaskFiles) -> Ending:
@@ -150,16 +163,12 @@ class Job:
 
     def _leave(self, task: Task, ending: Ending, sections: dict[str, Path | str]) -> None:
         empty: dict[str, Path | str] = {SECTION_VALUE: "", SECTION_OBJECT_STRING: ""}
+        stdout, stderr = self._worker.stdout.take(), self._worker.stderr.take()
         if ending.status is OutcomeStatus.FAULT and ending.failure is not None:
-            _complain(ending.failure.message)
-        streams = {SECTION_STDOUT: self._worker.stdout.take(), SECTION_STDERR: self._worker.stderr.take()}
+            stderr += _complain(ending.failure.message)
+        streams = {SECTION_STDOUT: stdout, SECTION_STDERR: stderr}
         self._outcomes.leave(task.node_id, ending, self._started_at, {**empty, **sections, **streams})
         self._waiting.remove(task)
-
-    def _skip_waiting(self) -> None:
-        for task in list(self._waiting):
-            self._started_at = time.time()
-            self._leave(task, _SKIPPED, {})
 
 
 def _greet(worker: WorkerProcess) -> Hello:
@@ -186,9 +195,11 @@ def _terminated(started_at: float, traceback: str) -> Ending:
     )
 
 
-def _complain(sentence: str) -> None:
-    """Tell the job's log what the runtime itself could not do."""
-    print(f"covalent-awsbatch: {sentence}", file=sys.stderr, flush=True)
+def _complain(sentence: str) -> str:
+    """Tell the job's log what the runtime itself could not do, and return the line."""
+    line = f"covalent-awsbatch: {sentence}\n"
+    print(line, file=sys.stderr, end="", flush=True)
+    return line
 
 
 def _end(directory: Path, exit_code: int) -> NoReturn:

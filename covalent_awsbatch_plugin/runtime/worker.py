@@ -88,8 +88,7 @@ def _leave_service(channels: Channels) -> None:
     """Make a process that the user's code forked an ordinary one."""
     if isinstance(signal.getsignal(signal.SIGTERM), _Interruption):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for fd in (channels.calls.read_fd, channels.answers.write_fd):
-        os.close(fd)
+    os.close(channels.answers.write_fd)
 
 
 def _die_with_supervisor() -> None:

@@ -82,7 +82,13 @@ class PayloadDraft:
         return self.task_with(function, args, kwargs)
 
     def task_with(
-        self, function: Any, args: Any = (), kwargs: Any = None, *, pickled: bytes | None = None, **fields: Any
+        self,
+        function: Any,
+        args: Any = (),
+        kwargs: Any = None,
+        *,
+        pickled: bytes | None = None,
+        **fields: Any,
     ) -> Task:
         node_id = len(self.tasks)
         function_key = contract.function_key(self.dispatch_id, f"sha-{node_id}")
@@ -216,7 +222,10 @@ class Jobs:
         return self.run(draft)
 
     def outcomes(self, draft: PayloadDraft, attempt: int = 1) -> dict[int, LeftOutcome]:
-        keys = {task.node_id: contract.outcome_key(draft.dispatch_id, task.node_id, attempt) for task in draft.tasks}
+        keys = {
+            task.node_id: contract.outcome_key(draft.dispatch_id, task.node_id, attempt)
+            for task in draft.tasks
+        }
         listing = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=contract.dispatch_prefix(draft.dispatch_id))
         present = {each["Key"] for each in listing.get("Contents", [])}
         return {node_id: self.read_outcome(key) for node_id, key in keys.items() if key in present}

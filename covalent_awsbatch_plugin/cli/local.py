@@ -1,0 +1,99 @@
+"""`covalent-awsbatch local`: run the local AWS until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command("local")
+@click.option("--port", default=4599, show_default=True, help="Loopback port; 0 takes a free one.")
+@click.option("--vcpus", type=click.IntRange(1), help="vCPUs for jobs. [default: the machine's]")
+@click.option("--memory-mib", type=click.IntRange(4), help="Memory for jobs. [default: the machine's]")
+@click.option("--runner", type=click.Choice(["process"]), default="process", show_default=True,
+              help="What runs a job.")  # fmt: skip
+@click.option("--throttle", is_flag=True, help="Refuse calls above AWS's rates.")
+@click.option("--latency-ms", default=0.0, show_default=True, help="Delay before every answer.")
+@click.option("--time-scale", default=1.0, show_default=True, help="Divides jobs' time limits.")
+@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path),
+              help="Where to keep files. [default: a temporary directory]")  # fmt: skip
+@click.option("--python-path", multiple=True, help="Directory of importable code for jobs; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of TOML.")
+def command(
+    port: int,
+    vcpus: int | None,
+    memory_mib: int | None,
+    runner: str,
+    throttle: bool,
+    latency_ms: float,
+    time_scale: float,
+    state_dir: Path | None,
+    python_path: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run AWS Batch, S3, IAM, STS and Logs on this machine.
+
+    Prints the settings for Covalent when it is ready, and stops on Ctrl-C with nothing left running.
+    """
+    stopped = _stop_on_signals()
+    from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
+    from covalent_awsbatch_plugin.local.engine import Timing
+
+    options = Options(
+        port=port,
+        vcpus=vcpus,
+        memory_mib=memory_mib,
+        throttle=throttle,
+        latency_ms=latency_ms,
+        timing=Timing(time_scale=time_scale),
+        state_dir=state_dir,
+        python_path=python_path,
+    )
+    aws = _start(LocalAWS, options)
+    try:
+        click.echo(_as_json(aws) if as_json else _as_toml(aws))
+        stopped.wait()
+    finally:
+        aws.stop()
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set an event on the signals that end a program, so that even an early one ends this cleanly."""
+    stopped = threading.Event()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def _start(kind: type[LocalAWS], options: Options) -> LocalAWS:
+    try:
+        return kind(options).start()
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}") from error
+
+
+def _as_json(aws: LocalAWS) -> str:
+    return json.dumps({"endpoint_url": aws.endpoint_url, "settings": aws.settings, "pid": os.getpid()})
+
+
+def _as_toml(aws: LocalAWS) -> str:
+    lines = [f"{name} = {json.dumps(value)}" for name, value in aws.settings.items()]
+    return "\n".join(
+        [
+            f"# The local AWS is ready at {aws.endpoint_url} (process {os.getpid()}); Ctrl-C stops it.",
+            "# Settings for Covalent's configuration file:",
+            "[executors.awsbatch]",
+            *lines,
+        ]
+    )

@@ -1,0 +1,56 @@
+"""The switches under `/_local/`; `server` documents them."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from .calls import CallCounts
+from .engine import Engine
+from .jobs import Job, Json
+
+
+class Control:
+    """Answers what AWS does not have: faults on request, and a look behind the scenes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.counts = CallCounts()
+        self._engine = engine
+
+    async def answer(self, request: Request) -> JSONResponse:
+        """Perform one request under `/_local/`."""
+        parts = request.url.path.removeprefix("/_local/").split("/")
+        if parts[0] == "jobs" and len(parts) == 3 and request.method == "POST":
+            return self._strike(parts[1], parts[2], await request.body())
+        result = self._switch(request.method, "/".join(parts))
+        return JSONResponse({"message": "no such switch"}, 404) if result is None else JSONResponse(result)
+
+    def _switch(self, method: str, name: str) -> Json | None:
+        if (method, name) == ("GET", "health"):
+            return {"status": "ok"}
+        if (method, name) == ("GET", "calls"):
+            return dict(self.counts.to_json())
+        if (method, name) == ("DELETE", "calls"):
+            self.counts.counts.clear()
+            return {}
+        if method == "POST" and name in ("pause", "resume"):
+            self._engine.placement.pause(name == "pause")
+            return {}
+        return None
+
+    def _strike(self, job_id: str, fault: str, body: bytes) -> JSONResponse:
+        job = self._engine.jobs.get(job_id)
+        if job is None or fault not in ("lose-host", "kill"):
+            return JSONResponse({"message": f"no job {job_id} or no fault {fault}"}, 404)
+        try:
+            reason = json.loads(body)["reason"] if body else None
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"message": 'the body must be {"reason": "…"} or nothing'}, 400)
+        if not self._hit(job, fault, reason):
+            return JSONResponse({"message": f"job {job_id} is {job.status.value}, not RUNNING"}, 409)
+        return JSONResponse({})
+
+    def _hit(self, job: Job, fault: str, reason: str | None) -> bool:
+        return self._engine.lose_host(job) if fault == "lose-host" else self._engine.kill(job, reason)

@@ -1,0 +1,126 @@
+"""The local AWS as one ASGI application: Batch from here, everything else from moto.
+
+Beside AWS's own interfaces it has switches for tests, without authentication, under `/_local/`:
+
+    GET    /_local/health                   {"status": "ok"} once requests are served
+    GET    /_local/calls                    calls since start, {"batch": {"SubmitJob": 3}, "s3": …};
+                                            the names of moto's operations are a best effort
+    DELETE /_local/calls                    start counting anew
+    POST   /_local/pause                    place no more jobs: they stay RUNNABLE
+    POST   /_local/resume                   place jobs again
+    POST   /_local/jobs/{jobId}/lose-host   end the running attempt as a Spot reclaim does
+    POST   /_local/jobs/{jobId}/kill        SIGKILL to the running attempt; the JSON body
+                                            {"reason": "OutOfMemoryError: …"} sets container.reason
+
+The last two answer 404 for an unknown job and 409 for one that is not RUNNING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import calls
+from .api import Answer, BatchApi, error_answer
+from .control import Control
+from .errors import ApiError, NotLocal, Throttled
+from .model import find_operation
+from .throttle import BatchThrottle
+
+MAX_BATCH_REQUEST_BYTES = 1_048_576
+"""Larger bodies are refused unread; AWS's own limits are far below."""
+
+
+@dataclass
+class LocalApp:
+    """Routes each request by the service it is signed for, or by its path."""
+
+    batch: BatchApi
+    others: ASGIApp
+    control: Control
+    throttle: BatchThrottle | None = None
+    latency_s: float = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the local AWS does not speak {scope['type']}")
+        request = Request(scope, receive)
+        if scope["path"].startswith("/_local/"):
+            await (await self.control.answer(request))(scope, receive, send)
+            return
+        await asyncio.sleep(self.latency_s)
+        if _is_batch(request):
+            await (await self._batch_response(request))(scope, receive, send)
+        else:
+            await self.others(scope, self._counting(request, receive), send)
+
+    async def _batch_response(self, request: Request) -> JSONResponse:
+        answer = await self._batch_answer(request)
+        headers = {"x-amzn-RequestId": str(uuid.uuid4())}
+        if answer.error_code is not None:
+            headers["x-amzn-ErrorType"] = answer.error_code
+        return JSONResponse(answer.body, answer.status, headers)
+
+    async def _batch_answer(self, request: Request) -> Answer:
+        found = find_operation(request.method, _raw_path(request))
+        if found is None:
+            return error_answer(NotLocal(f"{request.method} {request.url.path}"))
+        operation, path_parameters = found
+        self.control.counts.add("batch", operation)
+        if self.throttle is not None and not self.throttle.take(operation):
+            return error_answer(Throttled())
+        if int(request.headers.get("content-length", "0")) > MAX_BATCH_REQUEST_BYTES:
+            return error_answer(ApiError("Request body is too large", status=413))
+        body = await request.body()
+        return self.batch.answer(operation, path_parameters, request.query_params.multi_items(), body)
+
+    def _counting(self, request: Request, receive: Receive) -> Receive:
+        """Count a call of moto's; where its name stands in the body, when the body comes."""
+        service = _service(request) or "s3"
+        if "x-amz-target" in request.headers:
+            operation = calls.target_operation(request.headers["x-amz-target"])
+        elif request.headers.get("content-type", "").startswith(calls.FORM):
+            return self._counting_form(service, receive)
+        elif service == "s3":
+            operation = calls.s3_operation(request.method, request.url.path, request.url.query)
+        else:
+            operation = request.method
+        self.control.counts.add(service, operation)
+        return receive
+
+    def _counting_form(self, service: str, receive: Receive) -> Receive:
+        counted = False
+
+        async def receive_and_count() -> Message:
+            nonlocal counted
+            message = await receive()
+            if not counted and message["type"] == "http.request":
+                counted = True
+                operation = calls.form_operation(message.get("body", b""))
+                self.control.counts.add(service, operation or "unknown")
+            return message
+
+        return receive_and_count
+
+
+def _is_batch(request: Request) -> bool:
+    service = _service(request)
+    if service is not None:
+        return service == "batch"
+    return find_operation(request.method, _raw_path(request)) is not None
+
+
+def _service(request: Request) -> str | None:
+    return calls.signed_service(request.headers.get("authorization", ""), request.url.query)
+
+
+def _raw_path(request: Request) -> str:
+    raw: Any = request.scope.get("raw_path", request.scope["path"].encode())
+    return str(raw.decode("latin-1"))
