@@ -66,10 +66,12 @@ def private_environment(directory: Path, port: int) -> dict[str, str]:
 class PrivateCovalent:
     """A running Covalent server; `with` starts and stops it, and it can be killed and started again."""
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, port: int | None = None, environment: dict[str, str] | None = None
+    ) -> None:
         self.directory = directory
         self.port = free_port() if port is None else port
-        self.environment = private_environment(directory, self.port)
+        self.environment = {**private_environment(directory, self.port), **(environment or {})}
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = directory / "covalent.log"
         self._process: subprocess.Popen[bytes] | None = None

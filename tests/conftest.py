@@ -8,10 +8,12 @@ from pathlib import Path
 
 from demo.private_covalent import free_port, private_environment
 
-PRIVATE_DIRECTORY = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-tests-"))
-COVALENT_PORT = free_port()
-
-atexit.register(shutil.rmtree, PRIVATE_DIRECTORY, ignore_errors=True)
-_environment = private_environment(PRIVATE_DIRECTORY, COVALENT_PORT)
+_directory = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-tests-"))
+atexit.register(shutil.rmtree, _directory, ignore_errors=True)
+_environment = {
+    **private_environment(_directory, free_port()),
+    # An executor that announces run() only, as Covalent's older runner and other callers drive it.
+    "COVALENT_EXECUTOR_DIR": str(Path(__file__).parent / "e2e" / "executors"),
+}
 os.environ.clear()
 os.environ.update(_environment)

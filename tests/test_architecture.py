@@ -78,7 +78,9 @@ def test_only_the_session_creates_aws_clients():
     creators = {
         path.name
         for path in PACKAGE.glob("*.py")
-        if "create_client(" in path.read_text() or "boto3.client(" in path.read_text() or "S3Store(" in path.read_text()
+        if "create_client(" in path.read_text()
+        or "boto3.client(" in path.read_text()
+        or "S3Store(" in path.read_text()
     }
     assert creators == {"session.py"}
 

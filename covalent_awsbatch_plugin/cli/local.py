@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from covalent_awsbatch_plugin.local.runner import RunnerKind
+
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
 
@@ -21,13 +23,33 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--port", default=4599, show_default=True, help="Loopback port; 0 takes a free one.")
 @click.option("--vcpus", type=click.IntRange(1), help="vCPUs for jobs. [default: the machine's]")
 @click.option("--memory-mib", type=click.IntRange(4), help="Memory for jobs. [default: the machine's]")
-@click.option("--runner", type=click.Choice(["process"]), default="process", show_default=True,
-              help="What runs a job.")  # fmt: skip
+@click.option(
+    "--runner",
+    type=click.Choice([kind.value for kind in RunnerKind]),
+    default=RunnerKind.PROCESS.value,
+    show_default=True,
+    help="What runs a job.",
+)
 @click.option("--throttle", is_flag=True, help="Refuse calls above AWS's rates.")
-@click.option("--latency-ms", default=0.0, show_default=True, help="Delay before every answer.")
-@click.option("--time-scale", default=1.0, show_default=True, help="Divides jobs' time limits.")
-@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path),
-              help="Where to keep files. [default: a temporary directory]")  # fmt: skip
+@click.option(
+    "--latency-ms",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Delay before every answer.",
+)
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Divides jobs' time limits, of which AWS's shortest is a minute.",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to keep files. [default: a temporary directory]",
+)
 @click.option("--python-path", multiple=True, help="Directory of importable code for jobs; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of TOML.")
 def command(
@@ -48,7 +70,7 @@ def command(
     """
     stopped = _stop_on_signals()
     from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
-    from covalent_awsbatch_plugin.local.engine import Timing
+    from covalent_awsbatch_plugin.local.timing import Timing
 
     options = Options(
         port=port,
@@ -59,6 +81,7 @@ def command(
         timing=Timing(time_scale=time_scale),
         state_dir=state_dir,
         python_path=python_path,
+        runner=RunnerKind(runner),
     )
     aws = _start(LocalAWS, options)
     try:

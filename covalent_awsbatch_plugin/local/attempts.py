@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from .jobs import Account, Attempt, ComputeEnvironment, Job
 from .runner import Launch, Runner, Running, StartFailure
 
 if TYPE_CHECKING:
-    from .engine import OpensLogs, Timing
+    from .engine import OpensLogs
 
 CONTAINER_EXITED = "Essential container in task exited"
 """AWS's statusReason for every container that ran to an end, successful ones included."""
@@ -66,12 +66,12 @@ class Live:
     cause: Cause | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    grace_s: float = 0.0
 
     def stop(self, cause: Cause, grace_s: float) -> None:
         """End the attempt with SIGTERM and a grace, unless something ends it already."""
         if self.cause is None:
-            self.cause = cause
+            self.cause, self.grace_s = cause, grace_s
             if self.running is not None:
                 self.running.stop(grace_s)
 
@@ -112,11 +112,11 @@ async def run_attempt(
     live: Live,
     runner: Runner,
     logs: OpensLogs,
-    timing: Timing,
+    start_delay_s: float,
     on_running: Callable[[], None],
 ) -> Ending:
     """Start an attempt, wait for its end and return how it ended."""
-    await asyncio.sleep(timing.start_delay_s)
+    await asyncio.sleep(start_delay_s)
     if live.cause is not None:
         return _ending(live.cause, None, None)
     try:
@@ -126,7 +126,7 @@ async def run_attempt(
         return Ending(START_FAILED, None, str(failure)[:MAX_REASON_CHARACTERS])
     on_running()
     if live.cause is not None:
-        live.running.stop(timing.stop_grace_s / timing.time_scale)
+        live.running.stop(live.grace_s)
     result = await live.running.wait()
     if live.timer is not None:
         live.timer.cancel()

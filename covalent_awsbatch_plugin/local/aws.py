@@ -13,37 +13,35 @@ import asyncio
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import uvicorn
 
-from . import moto_services
+from . import defaults, moto_services
 from .api import BatchApi
 from .control import Control
-from .engine import Engine, Timing
+from .engine import Engine
 from .jobs import Account
-from .logstream import DEFAULT_GROUP, LogStreams, MotoLogs
+from .logstream import LogStreams, MotoLogs
 from .model import batch_model
 from .operations.definitions import DefinitionOperations
-from .operations.environments import MEMORY_TAG, EnvironmentOperations, machine_memory_mib, new_environment
+from .operations.environments import EnvironmentOperations
 from .operations.jobs import JobOperations
 from .operations.listing import ListOperations
-from .operations.queues import QueueOperations, new_queue
+from .operations.queues import QueueOperations
 from .operations.tags import TagOperations
 from .process_runner import ProcessRunner, Surroundings
+from .runner import Runner, RunnerKind
 from .server import LocalApp
 from .store import Store
 from .throttle import BatchThrottle
-
-NAME = "covalent-awsbatch-local"
-"""The name of the default bucket, queue and compute environment, and the stem of the roles'."""
+from .timing import Timing
 
 START_TIMEOUT_S = 30.0
 
@@ -65,10 +63,11 @@ class Options:
     memory_mib: int | None = None
     throttle: bool = False
     latency_ms: float = 0.0
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     state_dir: Path | None = None
     python_path: tuple[str, ...] = ()
-    account: Account = Account()
+    runner: RunnerKind = RunnerKind.PROCESS
+    account: Account = field(default_factory=Account)
 
 
 class LocalAWS:
@@ -100,7 +99,7 @@ class LocalAWS:
         self._socket = _listen(self.options.port)
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._state_dir = _state_dir(self.options.state_dir)
-        self.settings = self._write_settings()
+        self.settings = defaults.write_settings(self._state_dir, self.endpoint_url, self.region)
         ready: Future[None] = Future()
         _count_running(1)
         self._thread = threading.Thread(target=self._run, args=(ready,), name="local-aws", daemon=True)
@@ -121,9 +120,8 @@ class LocalAWS:
         self._thread.join()
         self._thread = None
         self._socket.close()
-        leftover = self._jobs_dir if self.options.state_dir is not None else self._state_dir
-        if leftover.exists():  # the runner's guardian removes it first, where it got as far as having one
-            shutil.rmtree(leftover)
+        if self._temporary_dir.exists():  # where start failed before the runner's guardian had it
+            shutil.rmtree(self._temporary_dir)
         if _count_running(-1) == 0:
             moto_services.reset()
 
@@ -152,6 +150,11 @@ class LocalAWS:
         return self._state_dir / f"jobs-{os.getpid()}-{self._socket_port}"
 
     @property
+    def _temporary_dir(self) -> Path:
+        """What must not outlive the local AWS: a state directory of its own, or the jobs' part of one."""
+        return self._state_dir if self.options.state_dir is None else self._jobs_dir
+
+    @property
     def _socket_port(self) -> str:
         return self.endpoint_url.rpartition(":")[2]
 
@@ -170,7 +173,7 @@ class LocalAWS:
             app,
             lifespan="off",
             access_log=False,
-            log_level="warning",
+            log_config=None,
             timeout_graceful_shutdown=1,
             timeout_keep_alive=60,
         )
@@ -179,19 +182,21 @@ class LocalAWS:
             await self._server.serve(sockets=[self._socket])
         finally:
             await engine.close()
+            moto_services.close(app.others)
+
+    def _new_runner(self) -> Runner:
+        surroundings = Surroundings(self.endpoint_url, self.region, self.options.python_path)
+        if self.options.runner is RunnerKind.PROCESS:
+            return ProcessRunner(self._jobs_dir, surroundings, removed_at_end=self._temporary_dir)
+        raise ValueError(f"there is no runner {self.options.runner}")
 
     def _build(self) -> tuple[Engine, LocalApp]:
         options = self.options
         batch_model()
-        runner = ProcessRunner(
-            self._jobs_dir,
-            Surroundings(self.endpoint_url, self.region, options.python_path),
-            removed_at_end=self._jobs_dir if options.state_dir is not None else self._state_dir,
-        )
         logs = LogStreams(MotoLogs(moto_services.backend("logs", options.account)))
-        engine = Engine(options.account, runner, logs, options.timing)
+        engine = Engine(options.account, self._new_runner(), logs, options.timing)
         store = Store(engine.jobs, engine.placement.queues)
-        self._create_default_resources(store)
+        defaults.create_resources(options.account, store, options.vcpus, options.memory_mib)
         app = LocalApp(
             batch=BatchApi(_operations(engine, store)),
             others=moto_services.moto_app(),
@@ -200,56 +205,6 @@ class LocalAWS:
             latency_s=options.latency_ms / 1000,
         )
         return engine, app
-
-    def _create_default_resources(self, store: Store) -> None:
-        """Create what the settings name, usable at once."""
-        account = self.options.account
-        moto_services.create_bucket(account, NAME)
-        moto_services.create_log_group(account, DEFAULT_GROUP)
-        for role in ("batch_job_role_name", "batch_execution_role_name"):
-            moto_services.create_task_role(account, self.settings[role])
-        environment = new_environment(account, self._environment_request())
-        environment.status = "VALID"
-        store.environments[NAME] = environment
-        queue = new_queue(account, {"jobQueueName": NAME, "priority": 1}, [environment])
-        queue.status = "VALID"
-        store.queues[NAME] = queue
-
-    def _environment_request(self) -> dict[str, Any]:
-        vcpus = self.options.vcpus if self.options.vcpus is not None else os.cpu_count() or 1
-        memory_mib = self.options.memory_mib if self.options.memory_mib is not None else machine_memory_mib()
-        return {
-            "computeEnvironmentName": NAME,
-            "type": "MANAGED",
-            "computeResources": {
-                "type": "EC2",
-                "minvCpus": 0,
-                "maxvCpus": vcpus,
-                "desiredvCpus": 0,
-                "instanceTypes": ["optimal"],
-                "instanceRole": "ecsInstanceRole",
-                "subnets": [],
-                "securityGroupIds": [],
-            },
-            "tags": {MEMORY_TAG: str(memory_mib)},
-        }
-
-    def _write_settings(self) -> dict[str, str]:
-        """Write the credentials file and return what goes into Covalent's `[executors.awsbatch]`."""
-        credentials = self._state_dir / "credentials"
-        credentials.write_text("[default]\naws_access_key_id = local\naws_secret_access_key = local\n")
-        return {
-            "endpoint_url": self.endpoint_url,
-            "region": self.region,
-            "credentials": str(credentials),
-            "profile": "default",
-            "s3_bucket_name": NAME,
-            "batch_queue": NAME,
-            "batch_job_role_name": f"{NAME}-job",
-            "batch_execution_role_name": f"{NAME}-execution",
-            "batch_job_log_group_name": DEFAULT_GROUP,
-            "container_image_uri": f"local/python:{sys.version_info.major}.{sys.version_info.minor}",
-        }
 
 
 class _AnnouncingServer(uvicorn.Server):
@@ -277,7 +232,8 @@ def _operations(engine: Engine, store: Store) -> list[object]:
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches off the delay of small packets (Nagle) on connections.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
@@ -289,7 +245,7 @@ def _listen(port: int) -> socket.socket:
 
 def _state_dir(wanted: Path | None) -> Path:
     if wanted is None:
-        return Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
+        return Path(tempfile.mkdtemp(prefix=f"{defaults.NAME}-"))
     wanted.mkdir(parents=True, exist_ok=True)
     return wanted.resolve()
 

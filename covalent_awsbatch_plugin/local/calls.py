@@ -11,7 +11,12 @@ SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 """The credential scope of signature version 4, in a header or (unquoted) in a query string."""
 
 OBJECT_OPERATIONS = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
-BUCKET_OPERATIONS = {"GET": "ListObjects", "PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
+BUCKET_OPERATIONS = {
+    "GET": "ListObjects",
+    "PUT": "CreateBucket",
+    "HEAD": "HeadBucket",
+    "DELETE": "DeleteBucket",
+}
 
 S3_QUERY_OPERATIONS = {
     ("GET", "list-type"): "ListObjectsV2",
@@ -45,7 +50,7 @@ class CallCounts:
 
 def signed_service(authorization: str, query: str) -> str | None:
     """Return the service that a request was signed for, None where it is unsigned."""
-    match = SCOPE.search(authorization) or SCOPE.search(unquote(query).replace("X-Amz-Credential", "Credential"))
+    match = SCOPE.search(authorization) or SCOPE.search(unquote(query))
     return match[1] if match is not None else None
 
 

@@ -55,7 +55,6 @@ def job_detail(job: Job) -> Json:
 
 def job_summary(job: Job) -> Json:
     """Return AWS's JobSummary."""
-    last = job.attempts[-1] if job.attempts else None
     return _present(
         jobArn=job.arn,
         jobId=job.id,
@@ -65,11 +64,17 @@ def job_summary(job: Job) -> Json:
         statusReason=job.status_reason,
         startedAt=job.started_at_ms,
         stoppedAt=job.stopped_at_ms,
-        container=_present(exitCode=last.exit_code, reason=last.reason) if last and job.status.final else None,
+        container=_summary_container(job),
         arrayProperties=array_properties(job),
         jobDefinition=job.spec.definition.arn,
         **_requests(job),
     )
+
+
+def _summary_container(job: Job) -> Json | None:
+    if not job.attempts or not job.status.final:
+        return None
+    return _present(exitCode=job.attempts[-1].exit_code, reason=job.attempts[-1].reason)
 
 
 def _requests(job: Job) -> Json:
@@ -97,7 +102,7 @@ def array_properties(job: Job) -> Json | None:
 
 def container_detail(job: Job) -> Json:
     """Return AWS's ContainerDetail: what was asked for, and what became of the latest attempt."""
-    detail = {name: [] for name in CONTAINER_LISTS} | job.spec.container
+    detail: Json = {name: [] for name in CONTAINER_LISTS} | job.spec.container
     attempt = job.current
     if attempt is None or job.status in (JobStatus.SUBMITTED, JobStatus.PENDING, JobStatus.RUNNABLE):
         return detail
@@ -139,7 +144,7 @@ def definition_detail(definition: JobDefinition) -> Json:
         jobDefinitionName=definition.name,
         jobDefinitionArn=definition.arn,
         revision=definition.revision,
-        status="ACTIVE" if definition.active else "INACTIVE",
+        status=definition.status,
         type="container",
         schedulingPriority=definition.scheduling_priority,
         parameters=definition.parameters,
@@ -164,7 +169,7 @@ def queue_detail(queue: JobQueue) -> Json:
         priority=queue.priority,
         computeEnvironmentOrder=[
             {"order": order, "computeEnvironment": environment.arn}
-            for order, environment in enumerate(queue.environments, start=1)
+            for order, environment in zip(queue.orders, queue.environments, strict=True)
         ],
         serviceEnvironmentOrder=[],
         jobQueueType="ECS_FARGATE" if any(each.fargate for each in queue.environments) else "ECS",

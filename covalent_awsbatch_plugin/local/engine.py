@@ -32,6 +32,7 @@ from .logstream import LogSink
 from .placement import Placement
 from .retry import should_retry
 from .runner import Runner
+from .timing import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +45,6 @@ class OpensLogs(Protocol):
 
     def open(self, container: Json, stream: str) -> LogSink:
         """Return the sink for a container's output."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long the local Batch takes for what takes AWS seconds to minutes.
-
-    `time_scale` divides the times that users set (attemptDurationSeconds, maxTimeSeconds) and the
-    grace, because AWS's smallest time limit is a minute.
-    """
-
-    admit_delay_s: float = 0.01
-    start_delay_s: float = 0.05
-    settle_delay_s: float = 0.05
-    blocked_reason_delay_s: float = 2.0
-    stop_grace_s: float = 30.0
-    time_scale: float = 1.0
 
 
 Listener = Callable[[Job, JobStatus], None]
@@ -102,23 +87,31 @@ class Engine:
 
     def cancel(self, job: Job, reason: str) -> None:
         """End a job that has not been placed yet; one that was is left alone, as AWS does."""
-        if not job.status.final and any(_waits(leaf) for leaf in job.leaves):
-            job.is_cancelled = True
-            job.end_reason = reason if job.children else job.end_reason
-        for leaf in job.leaves:
-            self._cancel_waiting(leaf, reason, terminate=False)
+        waiting = [leaf for leaf in job.leaves if _waits(leaf)]
+        if not waiting:
+            return
+        for each in (job, *waiting):
+            each.is_cancelled, each.end_reason = True, reason
+        self._end_waiting(waiting)
 
     def terminate(self, job: Job, reason: str) -> None:
         """End a job wherever it stands: a placed one by SIGTERM, and SIGKILL after the grace."""
-        if job.status.final:
+        unfinished = [leaf for leaf in job.leaves if not leaf.status.final]
+        if not unfinished:
             return
-        job.is_terminated = True
-        job.end_reason = reason if job.children else job.end_reason
-        for leaf in job.leaves:
-            self._cancel_waiting(leaf, reason, terminate=True)
+        for each in (job, *unfinished):
+            each.is_terminated, each.end_reason = True, reason
+        for leaf in unfinished:
             if leaf.id in self._live:
-                leaf.is_terminated = True
-                self._live[leaf.id].stop(Cause(CauseKind.TERMINATED, reason), self._grace_s)
+                self._live[leaf.id].stop(Cause(CauseKind.TERMINATED, reason), self.timing.grace_s)
+        self._end_waiting([leaf for leaf in unfinished if _waits(leaf)])
+
+    def _end_waiting(self, jobs: list[Job]) -> None:
+        """End jobs that hold no capacity, but for PENDING ones: AWS lets their dependencies finish first."""
+        for job in jobs:
+            if job.status is not JobStatus.PENDING:
+                self._finish(job, JobStatus.FAILED, job.end_reason)
+        self._release_dependents()
 
     def delete_queue(self, queue: JobQueue) -> None:
         """End all jobs of a queue that goes away."""
@@ -156,7 +149,9 @@ class Engine:
 
     # --- from SUBMITTED to RUNNABLE ---
 
-    def _new_job(self, spec: JobSpec, job_id: str, parent: Job | None = None, index: int | None = None) -> Job:
+    def _new_job(
+        self, spec: JobSpec, job_id: str, parent: Job | None = None, index: int | None = None
+    ) -> Job:
         self._sequence += 1
         arn = self.account.arn("batch", f"job/{job_id}")
         job = Job(job_id, arn, self._sequence, spec, now_ms(), {}, parent=parent, index=index)
@@ -190,15 +185,6 @@ class Engine:
         self._move(job, JobStatus.RUNNABLE)
         self.placement.add(job, front)
 
-    def _cancel_waiting(self, job: Job, reason: str, *, terminate: bool) -> None:
-        if not _waits(job):
-            return
-        job.is_terminated, job.is_cancelled = terminate or job.is_terminated, not terminate or job.is_cancelled
-        job.end_reason = reason
-        if job.status is not JobStatus.PENDING:
-            self._finish(job, JobStatus.FAILED, reason)
-            self._release_dependents()
-
     def _cancel_blocked(self, job: Job, reason: str) -> None:
         self._finish(job, JobStatus.FAILED, reason)
         self._release_dependents()
@@ -223,7 +209,7 @@ class Engine:
         """Take one attempt from STARTING to its end and decide what becomes of the job."""
         try:
             ending = await run_attempt(
-                job, live, self.runner, self.logs, self.timing, lambda: self._running(job, live)
+                job, live, self.runner, self.logs, self.timing.start_delay_s, lambda: self._running(job, live)
             )
         except Exception as error:
             logger.exception("the local AWS could not run job %s", job.id)
@@ -234,17 +220,15 @@ class Engine:
         live.attempt.started_at_ms = job.started_at_ms = now_ms()
         self._move(job, JobStatus.RUNNING)
         if job.spec.timeout_s is not None:
-            live.limit(job.spec.timeout_s / self.timing.time_scale, self._grace_s)
+            live.limit(self.timing.scaled(job.spec.timeout_s), self.timing.grace_s)
 
     def _end_attempt(self, job: Job, live: Live, ending: Ending) -> None:
         del self._live[job.id]
         attempt = live.attempt
         attempt.stopped_at_ms = now_ms()
-        attempt.status_reason, attempt.exit_code, attempt.reason = (
-            ending.status_reason,
-            ending.exit_code,
-            ending.reason,
-        )
+        attempt.status_reason = ending.status_reason
+        attempt.exit_code = ending.exit_code
+        attempt.reason = ending.reason
         job.attempts.append(attempt)
         attempt.environment.give_back(job.spec.demand)
         self._conclude(job, ending)
@@ -265,10 +249,6 @@ class Engine:
             self._make_runnable(job, front=True)
         else:
             self._finish(job, JobStatus.FAILED, ending.status_reason)
-
-    @property
-    def _grace_s(self) -> float:
-        return self.timing.stop_grace_s / self.timing.time_scale
 
     # --- the end of a job, and what hangs on it ---
 

@@ -15,9 +15,14 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 PROC = Path("/proc")
+
+KILL_ROUNDS = 100
+KILL_INTERVAL_S = 0.01
+"""A marked process may have started another while it was looked for, so the search is repeated."""
 
 
 def signal_group(process_group: int, number: int) -> None:
@@ -35,9 +40,13 @@ def kill_marked(marker: str) -> None:
     without /proc have only the group.
     """
     entry = b"\0" + marker.encode() + b"\0"
-    while pids := [pid for pid in _own_pids() if entry in _environment(pid)]:
-        for pid in pids:
+    for _ in range(KILL_ROUNDS):
+        marked = [pid for pid in _own_pids() if entry in _environment(pid)]
+        if not marked:
+            return
+        for pid in marked:
             _kill(pid)
+        time.sleep(KILL_INTERVAL_S)
 
 
 def _own_pids() -> list[int]:

@@ -98,6 +98,11 @@ class JobDefinition:
     tags: dict[str, str] = field(default_factory=dict)
     active: bool = True
 
+    @property
+    def status(self) -> str:
+        """AWS's word for whether new jobs may use this revision."""
+        return "ACTIVE" if self.active else "INACTIVE"
+
 
 @dataclass(eq=False)
 class ComputeEnvironment:
@@ -157,12 +162,16 @@ class ComputeEnvironment:
 
 @dataclass(eq=False)
 class JobQueue:
-    """A queue; `runnable` holds its RUNNABLE jobs by id, head first, `jobs` all but array children."""
+    """A queue: its environments in the order of trial (`orders` has AWS's numbers for them) and its jobs.
+
+    `runnable` holds the RUNNABLE jobs by id, head first; `jobs` holds all jobs but array children.
+    """
 
     name: str
     arn: str
     priority: int
     environments: list[ComputeEnvironment]
+    orders: list[int]
     state: str = "ENABLED"
     status: str = "CREATING"
     tags: dict[str, str] = field(default_factory=dict)

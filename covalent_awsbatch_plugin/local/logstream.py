@@ -81,6 +81,7 @@ class LineBatcher:
         self._partial = bytearray()
         self._events: list[Json] = []
         self._bytes = 0
+        self._latest_ms = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, data: bytes) -> None:
@@ -111,7 +112,9 @@ class LineBatcher:
         size = len(message) + EVENT_OVERHEAD_BYTES
         if len(self._events) >= MAX_BATCH_EVENTS or self._bytes + size > MAX_BATCH_BYTES:
             self._flush()
-        self._events.append({"timestamp": now_ms(), "message": message.decode(errors="replace")})
+        # CloudWatch wants events in order of time, which the clock of a machine does not promise.
+        self._latest_ms = max(self._latest_ms, now_ms())
+        self._events.append({"timestamp": self._latest_ms, "message": message.decode(errors="replace")})
         self._bytes += size
 
     def _flush(self) -> None:

@@ -6,6 +6,7 @@ Moto keeps its state in this process, once for all servers in it.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,7 +26,8 @@ from .jobs import Account
 THREADS = 16
 """How many of moto's requests are served at once."""
 
-BATCH_OF_MOTO = ("batch", "batch_simple")
+NOT_FROM_MOTO = ("batch", "batch_simple", None)
+"""Moto's own Batch must not be mistaken for ours; None is what moto calls a service that it does not know."""
 
 TASK_TRUST = {
     "Version": "2012-10-17",
@@ -44,13 +46,19 @@ def moto_app() -> Any:
     return WSGIMiddleware(_with_raw_path(DomainDispatcherApplication(_create_app)), workers=THREADS)
 
 
+def close(app: Any) -> None:
+    """End the threads of an application made by `moto_app`."""
+    app.executor.shutdown()
+
+
 def _create_app(service: Any) -> Any:
-    return _no_batch_of_moto if service in BATCH_OF_MOTO else create_backend_app(service)
+    return create_backend_app(service) if service not in NOT_FROM_MOTO else _not_here
 
 
-def _no_batch_of_moto(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def _not_here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
     start_response("501 Not Implemented", [("Content-Type", "application/json")])
-    return [json.dumps({"message": "AWS Batch is reached by its own paths under /v1/"}).encode()]
+    return [json.dumps({"message": f"the local AWS does not have {what}"}).encode()]
 
 
 def _with_raw_path(app: Any) -> Any:
@@ -60,6 +68,7 @@ def _with_raw_path(app: Any) -> Any:
         scope = environ["asgi.scope"]
         environ["RAW_URI"] = scope["raw_path"].decode("latin-1")
         environ["wsgi.input_terminated"] = True
+        environ["wsgi.errors"] = sys.stderr
         names = [name.decode("latin-1") for name, _ in scope["headers"]]
         environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {
             environ_key_for_header(name): name for name in names if should_preserve_original_header_name(name)

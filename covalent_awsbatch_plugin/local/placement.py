@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .jobs import ComputeEnvironment, Job, JobQueue, JobStatus, now_ms
-
-if TYPE_CHECKING:
-    from .engine import Timing
+from .timing import Timing
 
 COMPUTE_ENVIRONMENT_MAX_RESOURCE = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
 JOB_RESOURCE_REQUIREMENT = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
@@ -43,7 +40,7 @@ class Placement:
         self._begin = begin
         self._cancel = cancel
         self._woken = False
-        self._explained: set[str] = set()
+        self._to_explain: set[str] = set()
 
     def add(self, job: Job, front: bool) -> None:
         """Put a job that became RUNNABLE into its queue; a retried one goes to the front."""
@@ -88,21 +85,25 @@ class Placement:
             self._begin(job, environment)
 
     def _block(self, queue: JobQueue, job: Job) -> None:
-        if job.id not in self._explained and block_reason(queue, job) is not None:
-            self._explained.add(job.id)
+        if (
+            job.status_reason is None
+            and job.id not in self._to_explain
+            and block_reason(queue, job) is not None
+        ):
+            self._to_explain.add(job.id)
             loop = asyncio.get_running_loop()
             loop.call_later(self._timing.blocked_reason_delay_s, self._explain, queue, job)
 
     def _explain(self, queue: JobQueue, job: Job) -> None:
         """Say why the head of a queue does not move, if it still does not."""
-        self._explained.discard(job.id)
+        self._to_explain.discard(job.id)
         reason = block_reason(queue, job)
         if job.status is not JobStatus.RUNNABLE or reason is None:
             return
         job.status_reason = f"{reason} - {BLOCK_TEXTS[reason]}"
         for action in queue.time_limit_actions:
             if action["reason"] == reason:
-                limit_s = action["maxTimeSeconds"] / self._timing.time_scale
+                limit_s = self._timing.scaled(action["maxTimeSeconds"])
                 asyncio.get_running_loop().call_later(limit_s, self._act, queue, job, reason)
 
     def _act(self, queue: JobQueue, job: Job, reason: str) -> None:

@@ -47,7 +47,9 @@ class Surroundings:
 class ProcessRunner:
     """Starts attempts as processes; must be used from one event loop."""
 
-    def __init__(self, directory: Path, surroundings: Surroundings, removed_at_end: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, surroundings: Surroundings, removed_at_end: Path | None = None
+    ) -> None:
         """Run jobs below `directory`; `removed_at_end` goes with the server even if it is killed."""
         self._directory = directory
         self._surroundings = surroundings

@@ -46,7 +46,8 @@ FARGATE_MEMORY_MIB: dict[float, Iterable[int]] = {
 def check_size(body_bytes: int, limit_kib: int, what: str) -> None:
     """Refuse a request that is larger than AWS takes."""
     if body_bytes > limit_kib * 1024:
-        raise refused(f"{what} size must be less than {limit_kib} KiB, got {math.ceil(body_bytes / 1024)} KiB")
+        size_kib = math.ceil(body_bytes / 1024)
+        raise refused(f"{what} size must be less than {limit_kib} KiB, got {size_kib} KiB")
 
 
 def check_name(name: str, what: str) -> None:
@@ -101,8 +102,9 @@ def _check_exit_pattern(name: str, value: str | None, pattern: re.Pattern[str]) 
 def check_environment(variables: Iterable[Json]) -> None:
     """Refuse variables with the prefix that AWS keeps for itself (own wording)."""
     for variable in variables:
-        if str(variable.get("name", "")).startswith(RESERVED_PREFIX):
-            raise refused(f"Environment variable {variable['name']} uses the reserved prefix {RESERVED_PREFIX}")
+        name = str(variable.get("name", ""))
+        if name.startswith(RESERVED_PREFIX):
+            raise refused(f"Environment variable {name} uses the reserved prefix {RESERVED_PREFIX}")
 
 
 def check_command(command: Iterable[str]) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
+
+
+class RunnerKind(str, Enum):
+    """What can run the jobs of the local AWS."""
+
+    PROCESS = "process"
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,9 @@ def _qualified_name(kind: type[BaseException]) -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        text = str(error)
+        return str(error)
     except Exception as broken:  # noqa: BLE001 - the user's own __str__
         return f"{type(error).__qualname__} (its text cannot be had: {type(broken).__qualname__})"
-    if isinstance(error, SystemExit | KeyboardInterrupt):
-        return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
-    return text
 
 
 def _traceback(error: BaseException) -> str:

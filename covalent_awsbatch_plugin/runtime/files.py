@@ -62,7 +62,8 @@ class TaskFiles:
 
     def remove(self, *, keep_value: bool) -> None:
         """Free the disk."""
-        shutil.rmtree(self._directory)
+        # The outcome is left already, and the disk goes with the container.
+        shutil.rmtree(self._directory, ignore_errors=True)
         if not keep_value:
             self.value.unlink(missing_ok=True)
 

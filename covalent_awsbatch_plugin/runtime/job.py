@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -49,13 +50,21 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
     directory = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-"))
     job = Job(worker, termination, directory)
 
+    def ask() -> None:
+        if not job.has_begun:
+            last_resort()  # nothing is lost
+        worker.signal(signal.SIGTERM)
+
+    def kill() -> None:
+        worker.signal(signal.SIGKILL)
+
     def last_resort() -> NoReturn:
         try:
             job.give_up()
         finally:
             _end(directory, EXIT_TERMINATED)
 
-    termination.watch(worker.signal, last_resort)
+    termination.watch(ask, kill, last_resort)
     try:
         job.open()
         exit_code = job.run()
@@ -77,7 +86,13 @@ class Job:
         self._termination = termination
         self._directory = directory
         self._waiting: list[Task] = []
+        self._has_begun = False
         self._started_at = time.time()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are tasks whose outcomes matter, or were."""
+        return self._has_begun
 
     def open(self) -> None:
         """Read the payload's header.
@@ -90,6 +105,7 @@ class Job:
         self._hello = _greet(self._worker)
         self._outcomes = Outcomes(store, self._reader.payload.dispatch_id, self._hello, os.environ)
         self._waiting = list(self._reader.payload.tasks)
+        self._has_begun = True
 
     def run(self) -> int:
         """Run every task, leave every outcome and return the exit code.
@@ -104,10 +120,15 @@ class Job:
 
     def give_up(self) -> None:
         """Leave the outcomes of what has none, from the thread that watches for SIGTERM."""
-        self._leave_rest(_terminated(self._started_at, ""))
+        ending = _terminated(self._started_at, "")
+        if not self._has_begun and ending.failure is not None:
+            _complain(ending.failure.message)
+        self._leave_rest(ending)
 
     def leave_fault(self, sentence: str) -> int:
         """Leave the outcomes of what has none, and return the exit code."""
+        if not self._waiting:
+            _complain(sentence)
         try:
             self._leave_rest(_fault(sentence))
         except RuntimeFault as fault:
@@ -115,8 +136,6 @@ class Job:
         return EXIT_RUNTIME_FAULT
 
     def _leave_rest(self, ending: Ending) -> None:
-        if not self._waiting and ending.failure is not None:
-            _complain(ending.failure.message)
         for task in list(self._waiting):
             self._leave(task, ending, {})
             ending = _SKIPPED

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 
 from covalent_awsbatch_plugin.runtime.capture import Stream
+from covalent_awsbatch_plugin.runtime.fault import RuntimeFault
 from covalent_awsbatch_plugin.runtime.messages import Call, Hello, Report, answer_from_line
 
 STDOUT_FD = 1
@@ -88,7 +89,7 @@ class WorkerProcess:
             _write_line(self._calls_fd, call.to_line())
         event = self.next_event()
         if isinstance(event, Hello):
-            raise TypeError("the worker said hello twice")
+            raise RuntimeFault("The process that runs the function began anew.")
         return event
 
     def signal(self, number: signal.Signals) -> None:
@@ -108,7 +109,7 @@ class WorkerProcess:
         self.dismiss()
         if not self._ended.wait(grace_s):
             self.signal(signal.SIGKILL)
-            self._ended.wait()
+            self._ended.wait(grace_s)
 
     def _listen(self) -> None:
         with open(self._answers_fd, "rb") as answers:

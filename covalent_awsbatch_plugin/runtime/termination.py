@@ -39,19 +39,21 @@ class Termination:
         os.close(self._read_fd)
         os.close(self._write_fd)
 
-    def watch(self, signal_worker: Callable[[signal.Signals], None], last_resort: Callable[[], None]) -> None:
+    def watch(
+        self, ask: Callable[[], None], kill: Callable[[], None], last_resort: Callable[[], None]
+    ) -> None:
         """Start the thread that ends the job once SIGTERM has come.
 
-        The worker gets SIGTERM, after the grace SIGKILL; `last_resort` is called where even then the
-        main thread does not end the process, and has to end it.
+        `ask` is called at once, `kill` after the grace, and `last_resort`, which has to end the process,
+        where even then the main thread does not.
         """
 
         def end_job() -> None:
             self._wait_for_sigterm()
             self._received.set()
-            signal_worker(signal.SIGTERM)
+            ask()
             time.sleep(GRACE_S)
-            signal_worker(signal.SIGKILL)
+            kill()
             time.sleep(LAST_RESORT_S)
             last_resort()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import reprlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ MOST_KEYS = 1_000
 _LONGEST_KEYS_CHARACTERS = 50_000
 _LARGEST_INTEGER = 2**63
 _WRITE_CHARACTERS = 2**20
+_BRACKETS: dict[type, tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    dict: ("{", "}"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
 
 
 def write_pickle(value: Any, path: Path) -> None:
@@ -26,11 +33,14 @@ def write_pickle(value: Any, path: Path) -> None:
     try:
         with open(path, "wb") as file:
             cloudpickle.dump(value, file)
-    except Exception as error:
-        kind = type(value)
+    except OSError as error:
         raise Unusable(
-            f"The function returned a value of type {kind.__module__}.{kind.__qualname__} "
-            f"that cannot be pickled: {type(error).__qualname__}"
+            f"The value, of type {_type_name(value)}, could not be stored in the container"
+        ) from error
+    except Exception as error:
+        raise Unusable(
+            f"The function returned a value of type {_type_name(value)} that cannot be pickled: "
+            f"{type(error).__qualname__}"
         ) from error
 
 
@@ -62,47 +72,54 @@ def _are_plain_keys(keys: list[Any]) -> bool:
     return characters <= _LONGEST_KEYS_CHARACTERS
 
 
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def _shown(value: Any) -> str:
+    limit = LONGEST_OBJECT_STRING_CHARACTERS
     try:
-        text = str(value) if _is_short(value) else _Shortened().repr(value)
+        text = _beginning(_pieces(value, str, ()), limit + 1)
     except Exception:  # noqa: BLE001 - the user's own __str__, or an integer with too many digits
-        return f"<{type(value).__module__}.{type(value).__qualname__}>"
-    if len(text) <= LONGEST_OBJECT_STRING_CHARACTERS:
-        return text
-    return text[: LONGEST_OBJECT_STRING_CHARACTERS - 1] + "…"
+        return f"<{_type_name(value)}>"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _is_short(value: Any) -> bool:
-    """Whether the string of plain containers is worth building whole; other types decide for themselves."""
-    budget = LONGEST_OBJECT_STRING_CHARACTERS
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        kind = type(each)
-        budget -= 1
-        if kind in (str, bytes, bytearray):
-            budget -= len(each)
-        elif kind in (list, tuple, set, frozenset, dict):
-            budget -= len(each)
-            if budget > 0:
-                waiting.extend(each)
-                waiting.extend(each.values() if kind is dict else ())
-        if budget <= 0:
-            return False
-    return True
+def _beginning(pieces: Iterator[str], length_characters: int) -> str:
+    """Join pieces until there are enough; the rest is never made."""
+    text = ""
+    for piece in pieces:
+        text += piece
+        if len(text) >= length_characters:
+            break
+    return text
 
 
-class _Shortened(reprlib.Repr):
-    """The beginning of a long value's string."""
+def _pieces(value: Any, show: Callable[[Any], str], within: tuple[int, ...]) -> Iterator[str]:
+    """Yield the string of a value bit by bit where its type is a plain one, which may be huge."""
+    kind = type(value)
+    if kind in _BRACKETS:
+        opening, closing = _BRACKETS[kind]
+        if id(value) in within:
+            yield f"{opening}...{closing}"
+        elif value:
+            yield opening
+            yield from _items(value, (*within, id(value)))
+            yield f",{closing}" if kind is tuple and len(value) == 1 else closing
+        else:
+            yield repr(value)
+    elif kind in (bytes, bytearray, str):
+        yield show(value[: LONGEST_OBJECT_STRING_CHARACTERS + 1])
+    else:
+        yield show(value)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel = 4
-        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 1_000
-        self.maxstring = self.maxother = self.maxlong = 1_000
 
-    def repr_bytes(self, value: bytes, _level: int) -> str:
-        return f"<{len(value)} bytes>"
-
-    def repr_bytearray(self, value: bytearray, _level: int) -> str:
-        return f"<bytearray of {len(value)} bytes>"
+def _items(value: Any, within: tuple[int, ...]) -> Iterator[str]:
+    separator = ""
+    for each in value:
+        yield separator
+        separator = ", "
+        yield from _pieces(each, repr, within)
+        if type(value) is dict:
+            yield ": "
+            yield from _pieces(value[each], repr, within)

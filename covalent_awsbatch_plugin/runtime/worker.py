@@ -8,6 +8,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 from dataclasses import replace
 from types import FrameType
 
@@ -25,10 +26,12 @@ class Terminated(SystemExit):
 def serve(channels: Channels) -> None:
     """Answer calls until the supervisor closes the channel."""
     _keep_worker_ends(channels)
+    # A signal to the whole group reaches the supervisor alone, which passes it on once.
+    os.setpgid(0, 0)
     _die_with_supervisor()
     output = streams.adopt(channels.stdout.write_fd, channels.stderr.write_fd)
     faulthandler.enable(STDERR_FD)
-    os.register_at_fork(after_in_child=lambda: _leave_service(channels))
+    _prepare_forks(channels)
     with open(channels.calls.read_fd, "rb") as calls:
         _answer(channels, Hello(platform.python_version(), _cloudpickle_version()))
         for line in calls:
@@ -57,8 +60,9 @@ class _Interruption:
         self.has_happened = False
 
     def __call__(self, _signal_number: int, _frame: FrameType | None) -> None:
-        self.has_happened = True
-        raise Terminated("SIGTERM")
+        if not self.has_happened:  # a second one must not break the user's clean-up off
+            self.has_happened = True
+            raise Terminated("SIGTERM")
 
 
 def _answer(channels: Channels, message: Hello | Report) -> None:
@@ -84,11 +88,29 @@ def _keep_worker_ends(channels: Channels) -> None:
         os.close(fd)
 
 
-def _leave_service(channels: Channels) -> None:
-    """Make a process that the user's code forked an ordinary one."""
-    if isinstance(signal.getsignal(signal.SIGTERM), _Interruption):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.close(channels.answers.write_fd)
+def _prepare_forks(channels: Channels) -> None:
+    """Let processes that the user's code forks be ordinary ones, which SIGTERM ends.
+
+    SIGTERM is held back during the fork: Python forgets a signal that reaches the child before its
+    handler is reset.
+    """
+    masks = threading.local()
+    worker_pid = os.getpid()
+
+    def hold_back() -> None:
+        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def let_through() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
+
+    def leave_service() -> None:
+        if os.getppid() == worker_pid:  # and not a child of such a process
+            os.close(channels.answers.write_fd)
+        if isinstance(signal.getsignal(signal.SIGTERM), _Interruption):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        let_through()
+
+    os.register_at_fork(before=hold_back, after_in_parent=let_through, after_in_child=leave_service)
 
 
 def _die_with_supervisor() -> None:

@@ -184,6 +184,8 @@ class Jobs:
             "HOME": str(directory),
             "TMPDIR": str(directory),
         }
+        # It would hide what the runtime has to do itself to show output as it comes.
+        self.environment.pop("PYTHONUNBUFFERED", None)
         self.started: list[subprocess.Popen[str]] = []
 
     def draft(self) -> PayloadDraft:
@@ -203,6 +205,7 @@ class Jobs:
             text=True,
             errors="replace",
             cwd=self.directory,
+            start_new_session=True,
         )
         self.started.append(process)
         return process

@@ -68,7 +68,7 @@ class DefinitionOperations:
         else:
             candidates = [each for revisions in self._store.definitions.values() for each in revisions]
         status = request.get("status")
-        return [each for each in reversed(candidates) if status is None or each.active is (status == "ACTIVE")]
+        return [each for each in reversed(candidates) if status in (None, each.status)]
 
     def deregister_job_definition(self, request: Json) -> Json:
         """Make a revision INACTIVE; its jobs go on."""

@@ -64,7 +64,7 @@ def _page(request: Json, jobs: list[Job], test: Test, largest: int) -> Json:
     size = min(request.get("maxResults", largest), largest)
     if size < 1:
         raise refused("maxResults must be at least 1")  # own wording
-    page = []
+    page: list[Job] = []
     for job in _newest_first(jobs, position(request, default=-1)):
         if test(job):
             if len(page) == size:

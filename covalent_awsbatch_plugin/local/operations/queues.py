@@ -33,7 +33,7 @@ class QueueOperations:
         name = request["jobQueueName"]
         if name in self._store.queues:
             raise ApiError("Object already exists")
-        queue = new_queue(self._engine.account, request, self._environments(request))
+        queue = new_queue(self._engine.account, request, *self._environments(request))
         self._store.queues[name] = queue
         self._settle(queue)
         return {"jobQueueName": name, "jobQueueArn": queue.arn}
@@ -52,7 +52,7 @@ class QueueOperations:
         queue = self._existing(request)
         self._check(request)
         if "computeEnvironmentOrder" in request:
-            queue.environments = self._environments(request)
+            queue.environments, queue.orders = self._environments(request)
         queue.state = request.get("state", queue.state)
         queue.priority = request.get("priority", queue.priority)
         queue.time_limit_actions = request.get("jobStateTimeLimitActions", queue.time_limit_actions)
@@ -75,13 +75,13 @@ class QueueOperations:
         queue = self._store.queue(request["jobQueue"])
         if queue is None:
             raise refused(f"{request['jobQueue']} does not exist")
-        front = islice(queue.runnable.values(), SNAPSHOT_JOBS)
+        front = [
+            {"jobArn": job.arn, "earliestTimeAtPosition": job.runnable_since_ms}
+            for job in islice(queue.runnable.values(), SNAPSHOT_JOBS)
+        ]
         used = sum(each.used_cpu_units for each in queue.environments) / CPU_UNITS_PER_VCPU
         return {
-            "frontOfQueue": {
-                "jobs": [{"jobArn": job.arn, "earliestTimeAtPosition": job.runnable_since_ms} for job in front],
-                "lastUpdatedAt": now_ms(),
-            },
+            "frontOfQueue": {"jobs": front, "lastUpdatedAt": now_ms()},
             "queueUtilization": {
                 "totalCapacityUsage": [{"capacityUnit": "VCPU", "quantity": used}],
                 "lastUpdatedAt": now_ms(),
@@ -100,14 +100,16 @@ class QueueOperations:
         for action in request.get("jobStateTimeLimitActions", []):
             _check_action(action)
 
-    def _environments(self, request: Json) -> list[ComputeEnvironment]:
+    def _environments(self, request: Json) -> tuple[list[ComputeEnvironment], list[int]]:
+        """Return the environments of a request in their order, and AWS's numbers for that order."""
         order = sorted(request.get("computeEnvironmentOrder", []), key=lambda each: int(each["order"]))
         if not 1 <= len(order) <= MAX_ENVIRONMENTS:
-            raise refused(f"computeEnvironmentOrder must hold 1 to {MAX_ENVIRONMENTS} environments")  # own wording
+            text = f"computeEnvironmentOrder must hold 1 to {MAX_ENVIRONMENTS} environments"
+            raise refused(text)  # own wording
         environments = [self._valid_environment(each["computeEnvironment"]) for each in order]
         if len({environment.fargate for environment in environments}) > 1:
             raise refused("EC2 and Fargate compute environments cannot be mixed")  # own wording
-        return environments
+        return environments, [each["order"] for each in order]
 
     def _valid_environment(self, reference: str) -> ComputeEnvironment:
         environment = self._store.environment(reference)
@@ -136,7 +138,9 @@ class QueueOperations:
         asyncio.get_running_loop().call_later(self._engine.timing.settle_delay_s, change)
 
 
-def new_queue(account: Account, request: Json, environments: list[ComputeEnvironment]) -> JobQueue:
+def new_queue(
+    account: Account, request: Json, environments: list[ComputeEnvironment], orders: list[int]
+) -> JobQueue:
     """Return the record of a queue in CREATING."""
     name = request["jobQueueName"]
     return JobQueue(
@@ -144,6 +148,7 @@ def new_queue(account: Account, request: Json, environments: list[ComputeEnviron
         arn=account.arn("batch", f"job-queue/{name}"),
         priority=request["priority"],
         environments=environments,
+        orders=orders,
         state=request.get("state", "ENABLED"),
         tags=request.get("tags", {}),
         time_limit_actions=request.get("jobStateTimeLimitActions", []),
@@ -153,6 +158,7 @@ def new_queue(account: Account, request: Json, environments: list[ComputeEnviron
 def _check_action(action: Json) -> None:
     """Refuse a time limit that AWS does not take, and one that the local Batch could not act on."""
     if not MIN_STATE_LIMIT_S <= action["maxTimeSeconds"] <= MAX_STATE_LIMIT_S:
-        raise refused(f"maxTimeSeconds must be between {MIN_STATE_LIMIT_S} and {MAX_STATE_LIMIT_S}")  # own wording
+        # Own wording.
+        raise refused(f"maxTimeSeconds must be between {MIN_STATE_LIMIT_S} and {MAX_STATE_LIMIT_S}")
     if action["reason"] not in BLOCK_TEXTS or action["state"] != JobStatus.RUNNABLE.value:
         raise NotLocal(f"time limits for {action['reason']} in {action['state']}")
