@@ -76,7 +76,7 @@ class Live:
                 self.running.stop(grace_s)
 
     def abort(self, cause: Cause) -> None:
-        """End the attempt at once."""
+        """End the attempt at once; where something ends it already, that stays the cause."""
         self.cause = self.cause or cause
         if self.running is not None:
             self.running.kill()

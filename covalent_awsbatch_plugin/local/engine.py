@@ -134,8 +134,7 @@ class Engine:
         live = self._live.get(job.id)
         if live is None or live.running is None:
             return False
-        live.cause = cause
-        live.running.kill()
+        live.abort(cause)
         return True
 
     async def close(self) -> None:
@@ -213,6 +212,7 @@ class Engine:
             )
         except Exception as error:
             logger.exception("the local AWS could not run job %s", job.id)
+            live.abort(Cause(CauseKind.TERMINATED, None))
             ending = Ending(f"Internal error of the local AWS: {error!r}", None, None)
         self._end_attempt(job, live, ending)
 

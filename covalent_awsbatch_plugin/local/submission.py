@@ -145,5 +145,5 @@ def _start_error(request: Json, definition: JobDefinition) -> str | None:
         return OVERRIDES_TOO_LONG
     tags = definition.tags | request.get("tags", {})
     if request.get("propagateTags", definition.propagate_tags) and len(tags) > rules.MAX_TAGS:
-        return f"Job and job definition tags must not be more than {rules.MAX_TAGS}"
+        return f"Job and job definition tags must not be more than {rules.MAX_TAGS}"  # own wording
     return None

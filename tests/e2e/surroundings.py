@@ -122,6 +122,13 @@ class Workflow:
         eventually(lambda: self.status() in {"COMPLETED", "FAILED", "CANCELLED"})
         return ct.get_result(self.id, wait=False)
 
+    def value(self) -> Any:
+        """Return what the workflow returned; where it failed, fail with its nodes' errors."""
+        result = self.result()
+        errors = [node["error"] for node in result.get_all_node_results() if node["error"]]
+        assert (str(result.status), errors) == ("COMPLETED", [])
+        return result.result
+
     def status(self) -> str:
         return str(ct.get_result(self.id, wait=False, status_only=True)["status"])
 

@@ -105,6 +105,8 @@ class World:
     moves: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
     plans: dict[str, Submission] = field(default_factory=dict)
+    terminated: set[str] = field(default_factory=set)
+    violations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         account = Account()
@@ -123,12 +125,18 @@ class World:
 
     def watch(self, job: Job, before: JobStatus) -> None:
         self.moves.setdefault(job.id, []).append((before.value, job.status.value))
-        assert 0 <= self.environment.used_cpu_units <= VCPUS * 1024
-        assert 0 <= self.environment.used_memory_mib <= MEMORY_MIB
-        if job.status is JobStatus.STARTING:
-            for dependency in job.spec.depends_on:
-                if "jobId" in dependency and "type" not in dependency:
-                    assert self.engine.jobs[dependency["jobId"]].status is JobStatus.SUCCEEDED
+        if not 0 <= self.environment.used_cpu_units <= VCPUS * 1024:
+            self.violations.append(f"{self.environment.used_cpu_units} CPU units in use")
+        if not 0 <= self.environment.used_memory_mib <= MEMORY_MIB:
+            self.violations.append(f"{self.environment.used_memory_mib} MiB in use")
+        if job.id in self.terminated and job.status is not JobStatus.FAILED:
+            self.violations.append(f"a terminated job became {job.status}")
+        if job.status is JobStatus.STARTING and not self.may_start(job):
+            self.violations.append("a job started before its dependencies succeeded")
+
+    def may_start(self, job: Job) -> bool:
+        awaited = [self.engine.jobs[each["jobId"]] for each in job.spec.depends_on if "jobId" in each]
+        return all(each.status is JobStatus.SUCCEEDED for each in awaited)
 
     def submit(self, wanted: Submission) -> None:
         depends: list[dict[str, Any]] = [
@@ -155,6 +163,8 @@ class World:
         if leaves:
             target = leaves[blow.job % len(leaves)]
             reasons = ("struck",) if blow.verb in ("cancel", "terminate") else ()
+            if blow.verb == "terminate" and not target.children:
+                self.terminated.add(target.id)
             getattr(self.engine, blow.verb)(target, *reasons)
 
     async def live(self, submissions: list[Submission], blows: list[Blow]) -> None:
@@ -177,6 +187,7 @@ def lived(submissions: list[Submission], blows: list[Blow]) -> World:
         await worlds[0].live(submissions, blows)
 
     run_virtual(main)
+    assert worlds[0].violations == []
     return worlds[0]
 
 

@@ -39,12 +39,23 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine in virtual time."""
+    """Run a coroutine in virtual time; what goes wrong in callbacks and tasks beside it counts too."""
     loop = VirtualTimeLoop()
+    mishaps: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: mishaps.append(context))
+    tasks: list[asyncio.Task[Any]] = []
+
+    def remembered(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        tasks.append(asyncio.Task(coroutine, loop=loop, **options))
+        return tasks[-1]
+
+    loop.set_task_factory(remembered)
     try:
         loop.run_until_complete(main())
     finally:
         loop.close()
+    assert mishaps == []
+    assert [task.exception() for task in tasks] == [None] * len(tasks)
 
 
 @dataclass
