@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import shutil
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -106,9 +105,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         if verdicts is None:
             verdicts = pipeline.all_cancelled(task) if data is None else await pipeline.recover(task)
         updates = [await self._update(task, verdict) for verdict in verdicts]
-        asyncio.get_running_loop().call_later(
-            FETCHED_AFTER_S, partial(shutil.rmtree, task.spool_dir, ignore_errors=True)
-        )
+        asyncio.get_running_loop().call_later(FETCHED_AFTER_S, pipeline.clear, task.spool_dir)
         return updates
 
     async def _update(self, task: Running, verdict: Verdict) -> TaskUpdate:
@@ -151,6 +148,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError.
         """
         from . import assets, pipeline
+        from .session import in_thread
 
         node_id = task_metadata["node_id"]
         task = self._task_group({**task_metadata, "task_group_id": node_id, "node_ids": [node_id]})
@@ -162,7 +160,11 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             # Escaping, it would leave Covalent's node RUNNING for ever.
             task.cancel()
             raise TaskCancelledError from error
-        return self._answer(verdicts[0] if verdicts else pipeline.all_cancelled(task)[0])
+        verdict = verdicts[0] if verdicts else pipeline.all_cancelled(task)[0]
+        try:
+            return await in_thread(partial(self._answer, verdict))
+        finally:
+            pipeline.clear(task.spool_dir)
 
     def _answer(self, verdict: Verdict) -> TransportableObject:
         from . import assets

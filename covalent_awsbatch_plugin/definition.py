@@ -27,8 +27,16 @@ async def ensure(session: Session, settings: Settings, ground: Ground, image: st
     Raises SubmissionError where AWS Batch refuses it.
     """
     wanted = request(settings, ground, image)
-    name = wanted["jobDefinitionName"]
-    return await session.once(("job definition", name), partial(_find_or_register, session, wanted))
+    return await session.once(_key(wanted), partial(_find_or_register, session, wanted))
+
+
+def forget(session: Session, settings: Settings, ground: Ground, image: str) -> None:
+    """Look for the definition anew the next time: it is not what it was."""
+    session.forget(_key(request(settings, ground, image)))
+
+
+def _key(wanted: dict[str, Any]) -> tuple[str, str]:
+    return "job definition", wanted["jobDefinitionName"]
 
 
 def request(settings: Settings, ground: Ground, image: str) -> dict[str, Any]:

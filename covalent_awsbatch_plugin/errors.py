@@ -11,6 +11,7 @@ AWSBatchError
 │   ├── RoleError             an IAM role is missing
 │   └── ImageError            there is no container image to run
 └── SubmissionError           AWS Batch refused the job or its definition
+        └── DefinitionGoneError   the job definition was deregistered since it was found
 """
 
 from __future__ import annotations
@@ -58,3 +59,7 @@ class ImageError(SetupError):
 
 class SubmissionError(AWSBatchError):
     """AWS Batch refused the job or its definition."""
+
+
+class DefinitionGoneError(SubmissionError):
+    """The job definition was deregistered since it was found."""

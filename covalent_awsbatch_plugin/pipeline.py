@@ -7,8 +7,10 @@ it. Nothing but verdicts leaves this module: an exception that escaped would lea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import shutil
 import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -17,11 +19,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import contract, definition, glue, outcome, payload, preflight, submit
-from .errors import AWSBatchError
+from .errors import AWSBatchError, DefinitionGoneError
 from .image import image_uri
 from .job import Job
 from .outcome import Verdict
 from .payload import Call, Group
+from .preflight import Ground
 from .session import Account, Session, error_message, in_thread, session_for
 from .settings import Settings
 from .transportable import Transportable
@@ -129,21 +132,36 @@ async def _run(task: Running, group: Group) -> list[Verdict]:
     image = image_uri(settings)
     session = open_session(settings)
     ground = await task.unless_cancelled(preflight.check(session, settings))
-    definition_arn = await task.unless_cancelled(definition.ensure(session, settings, ground, image))
     payload_uri = await task.unless_cancelled(
         payload.upload(session, settings.s3_bucket_name, group, task.spool_dir)
     )
-    wanted = submit.request(
-        settings,
-        job_name=task.job_name,
-        definition_arn=definition_arn,
-        payload_uri=payload_uri,
-        region=ground.region,
-    )
-    # Not to be given up half-way: a job whose id we never saw could not be ended.
-    task.job_id = await submit.submit(session, wanted)
-    log.info("Submitted %s as AWS Batch job %s", task.job_name, task.job_id)
+    task.job_id = await _submit(session, task, ground, image, payload_uri)
     return await _settle(session, task, await _follow(session, task))
+
+
+async def _submit(session: Session, task: Running, ground: Ground, image: str, payload_uri: str) -> str:
+    """Return the id of the group's job; a definition that was deregistered meanwhile is made again."""
+    settings = task.settings
+    for is_last_try in (False, True):
+        definition_arn = await task.unless_cancelled(definition.ensure(session, settings, ground, image))
+        wanted = submit.request(
+            settings,
+            job_name=task.job_name,
+            definition_arn=definition_arn,
+            payload_uri=payload_uri,
+            region=ground.region,
+        )
+        try:
+            # Not to be given up half-way: a job whose id we never saw could not be ended.
+            job_id = await submit.submit(session, wanted)
+        except DefinitionGoneError:
+            if is_last_try:
+                raise
+            definition.forget(session, settings, ground, image)
+        else:
+            log.info("Submitted %s as AWS Batch job %s", task.job_name, job_id)
+            return job_id
+    raise AssertionError("the last try returns or raises")
 
 
 def open_session(settings: Settings) -> Session:
@@ -187,6 +205,8 @@ async def _follow(session: Session, task: Running) -> Job | None:
 
 
 async def _settle(session: Session, task: Running, job: Job | None) -> list[Verdict]:
+    # After a restart only the job itself remembers that the user cancelled it.
+    cancelled_before = job is not None and job.status_reason == CANCEL_REASON
     return [
         await outcome.settle(
             session,
@@ -195,7 +215,7 @@ async def _settle(session: Session, task: Running, job: Job | None) -> list[Verd
             node_id=node_id,
             job=job,
             job_id=task.job_id,
-            was_cancelled=task.cancel_requested.is_set(),
+            was_cancelled=cancelled_before or task.cancel_requested.is_set(),
             spool_dir=task.spool_dir,
         )
         for node_id in task.node_ids
@@ -254,3 +274,10 @@ def spool_dir_for(settings: Settings, dispatch_id: str, group_id: int) -> Path:
     directory = base / dispatch_id / str(group_id)
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def clear(spool_dir: Path) -> None:
+    """Delete a group's files, and the dispatch's directory after its last group."""
+    shutil.rmtree(spool_dir, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other groups still have files there
+        spool_dir.parent.rmdir()

@@ -182,9 +182,13 @@ class Session:
             found.add_done_callback(partial(self._forget_failure, key))
         return await asyncio.shield(found)
 
+    def forget(self, key: Any) -> None:
+        """Make anew, the next time, what `once` keeps under this key."""
+        self._shared.pop(key, None)
+
     def _forget_failure(self, key: Any, done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None:
-            self._shared.pop(key, None)
+            self.forget(key)
 
 
 def _new_aws_session(account: Account) -> Any:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .contract import ENV_PAYLOAD
-from .errors import SubmissionError
+from .errors import DefinitionGoneError, SubmissionError
 from .job import JobStatus
 from .session import Session, error_message, explained
 from .settings import Settings
 
 MAX_REASON_CHARS = 1024
 """AWS Batch's limit for the reason of a termination."""
+
+_DEFINITION_GONE = re.compile("JobDefinition .*(not in ACTIVE status|not found)")
 
 CLOUD_FAILURES: list[dict[str, str]] = [
     {"onStatusReason": "Host EC2*", "action": "RETRY"},  # the instance is gone: Spot, or scaled in
@@ -56,7 +59,7 @@ def request(
 async def submit(session: Session, wanted: dict[str, Any]) -> str:
     """Send a SubmitJob request and return the job's id.
 
-    Raises SubmissionError where AWS Batch refuses it.
+    Raises SubmissionError where AWS Batch refuses it, DefinitionGoneError where its definition is gone.
     """
     from botocore.exceptions import ClientError
 
@@ -65,9 +68,8 @@ async def submit(session: Session, wanted: dict[str, Any]) -> str:
         with explained(session.account, f"submit the job {wanted['jobName']!r}"):
             return str((await batch.submit_job(**wanted))["jobId"])
     except ClientError as error:
-        raise SubmissionError(
-            f"AWS Batch refused the job {wanted['jobName']!r}: {error_message(error)}"
-        ) from error
+        kind = DefinitionGoneError if _DEFINITION_GONE.search(error_message(error)) else SubmissionError
+        raise kind(f"AWS Batch refused the job {wanted['jobName']!r}: {error_message(error)}") from error
 
 
 async def terminate(session: Session, job_id: str, reason: str) -> None:

@@ -234,6 +234,7 @@ def _environment(surroundings: Surroundings, directory: Path) -> dict[str, str]:
         "TMPDIR": str(directory),
         "PYTHONPATH": os.pathsep.join([packages, *surroundings.python_path]),
         "PIP_TARGET": packages,
+        "PIP_USER": "0",  # pip refuses a target together with the user's directory
         "AWS_ENDPOINT_URL": surroundings.endpoint_url,
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.local.jobs import RetryStrategy
@@ -37,6 +37,7 @@ def decide(rules: list[dict[str, Any]], outcome: dict[str, Any], made: int = 1, 
     return should_retry(RetryStrategy(attempts, tuple(rules)), made, **outcome)
 
 
+@settings(deadline=None)
 @given(st.lists(RULE, max_size=5), OUTCOME, st.integers(1, 10), st.integers(0, 5))
 def test_no_rule_gives_more_attempts_than_were_asked_for(
     rules: list[dict[str, Any]], outcome: dict[str, Any], attempts: int, beyond: int
@@ -44,17 +45,20 @@ def test_no_rule_gives_more_attempts_than_were_asked_for(
     assert decide(rules, outcome, made=attempts + beyond, attempts=attempts) is False
 
 
+@settings(deadline=None)
 @given(OUTCOME)
 def test_without_rules_every_failure_is_retried(outcome: dict[str, Any]) -> None:
     assert decide([], outcome) is True
 
 
+@settings(deadline=None)
 @given(st.lists(RULE, max_size=4), OUTCOME)
 def test_rules_that_do_not_match_change_nothing(rules: list[dict[str, Any]], outcome: dict[str, Any]) -> None:
     never = {"onStatusReason": "never seen", "action": "EXIT"}
     assert decide([never, *rules], outcome) == decide(rules, outcome) == decide([*rules, never], outcome)
 
 
+@settings(deadline=None)
 @given(st.lists(RULE, max_size=4), OUTCOME, ACTION)
 def test_the_first_rule_that_matches_decides(
     rules: list[dict[str, Any]], outcome: dict[str, Any], action: str
@@ -63,6 +67,7 @@ def test_the_first_rule_that_matches_decides(
     assert decide([always, *rules], outcome) is (action.upper() == "RETRY")
 
 
+@settings(deadline=None)
 @given(RULE, OUTCOME)
 def test_one_more_condition_never_makes_a_rule_match_more(
     rule: dict[str, Any], outcome: dict[str, Any]
@@ -73,6 +78,7 @@ def test_one_more_condition_never_makes_a_rule_match_more(
         assert decide([exits], outcome) or not decide([fewer], outcome)
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_a_pattern_with_a_star_is_a_prefix_and_without_one_the_whole(start: str, rest: str) -> None:
     assert matches(start + "*", start + rest)
