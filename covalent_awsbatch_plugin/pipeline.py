@@ -135,33 +135,29 @@ async def _run(task: Running, group: Group) -> list[Verdict]:
     payload_uri = await task.unless_cancelled(
         payload.upload(session, settings.s3_bucket_name, group, task.spool_dir)
     )
-    task.job_id = await _submit(session, task, ground, image, payload_uri)
+    submission = partial(_submit, session, task, ground, image, payload_uri)
+    try:
+        task.job_id = await submission()
+    except DefinitionGoneError:  # deregistered since it was found: make it again
+        definition.forget(session, settings, ground, image)
+        task.job_id = await submission()
     return await _settle(session, task, await _follow(session, task))
 
 
 async def _submit(session: Session, task: Running, ground: Ground, image: str, payload_uri: str) -> str:
-    """Return the id of the group's job; a definition that was deregistered meanwhile is made again."""
     settings = task.settings
-    for is_last_try in (False, True):
-        definition_arn = await task.unless_cancelled(definition.ensure(session, settings, ground, image))
-        wanted = submit.request(
-            settings,
-            job_name=task.job_name,
-            definition_arn=definition_arn,
-            payload_uri=payload_uri,
-            region=ground.region,
-        )
-        try:
-            # Not to be given up half-way: a job whose id we never saw could not be ended.
-            job_id = await submit.submit(session, wanted)
-        except DefinitionGoneError:
-            if is_last_try:
-                raise
-            definition.forget(session, settings, ground, image)
-        else:
-            log.info("Submitted %s as AWS Batch job %s", task.job_name, job_id)
-            return job_id
-    raise AssertionError("the last try returns or raises")
+    definition_arn = await task.unless_cancelled(definition.ensure(session, settings, ground, image))
+    wanted = submit.request(
+        settings,
+        job_name=task.job_name,
+        definition_arn=definition_arn,
+        payload_uri=payload_uri,
+        region=ground.region,
+    )
+    # Not to be given up half-way: a job whose id we never saw could not be ended.
+    job_id = await submit.submit(session, wanted)
+    log.info("Submitted %s as AWS Batch job %s", task.job_name, job_id)
+    return job_id
 
 
 def open_session(settings: Settings) -> Session:
