@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint clean
 
 $(VENV)/%.installed: setup.py requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
-	touch $@
+	@echo "Installing into $(VENV), about a minute the first time …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
 
 demo: $(VENV)/demo.installed
 	@$(BIN)/python -m demo

@@ -163,8 +163,6 @@ class Session:
         return S3Store(
             bucket,
             region=self.region,
-            # A custom endpoint has no name for each bucket; AWS prefers them.
-            virtual_hosted_style_request=not endpoint,
             client_options=network,
             credential_provider=credentials,
             **options,

@@ -20,9 +20,6 @@ from covalent_awsbatch_plugin.cli import main
 
 from .driving import call, until
 
-if sys.version_info >= (3, 11):
-    import tomllib
-
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "local", "--port", "0", "--vcpus", "2"]
 
@@ -124,8 +121,8 @@ def test_even_sigkill_leaves_no_job_and_no_files(start: Any, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is new in Python 3.11")
 def test_it_prints_settings_to_copy(start: Any) -> None:
+    tomllib = pytest.importorskip("tomllib", reason="new in Python 3.11")
     program = start("--time-scale", "2", "--latency-ms", "1", "--throttle", "--memory-mib", "512")
     lines = []
     while "container_image_uri" not in (line := program.line()):

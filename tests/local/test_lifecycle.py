@@ -202,9 +202,10 @@ def test_all_output_is_there_when_the_job_is_over(local: Driver) -> None:
     code = "for n in range(20000): print(n)\nprint('no newline', end='')"
     job = local.run(python(code))
     stream = job["container"]["logStreamName"]
-    lines, token = [], None
+    lines: list[str] = []
+    token = None
     while True:
-        more = {"nextToken": token} if token else {}
+        more: dict[str, str] = {} if token is None else {"nextToken": token}
         page = local.logs.get_log_events(
             logGroupName="/aws/batch/job", logStreamName=stream, startFromHead=True, **more
         )

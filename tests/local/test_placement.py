@@ -22,7 +22,9 @@ TOO_MUCH = (
 def most_at_once(local: Driver, parent: str, size: int) -> int:
     """Return how many children of a finished array held capacity at the same time."""
     ids = [f"{parent}:{index}" for index in range(size)]
-    spans = [(job["startedAt"], job["stoppedAt"]) for job in local.batch.describe_jobs(jobs=ids)["jobs"]]
+    spans: list[tuple[int, int]] = [
+        (job["startedAt"], job["stoppedAt"]) for job in local.batch.describe_jobs(jobs=ids)["jobs"]
+    ]
     return max(sum(start <= moment < stop for start, stop in spans) for moment, _ in spans)
 
 

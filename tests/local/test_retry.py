@@ -84,6 +84,7 @@ def test_a_pattern_with_a_star_is_a_prefix_and_without_one_the_whole(start: str,
     assert matches(start + "*", start + rest)
     assert matches(start, start)
     assert matches(start, start + rest) is (rest == "")
+    assert matches(start + "*", "x" + start) is (start == "")
 
 
 @pytest.mark.parametrize("reason", [None, "", "OutOfMemoryError: …"])
@@ -108,6 +109,20 @@ def test_each_attempt_knows_its_number_and_writes_its_own_stream(local: Driver) 
     assert job["status"] == "SUCCEEDED"
     lines = [local.output({"container": attempt["container"]}) for attempt in job["attempts"]]
     assert lines == [["try 1"], ["try 2"], ["try 3"]]
+
+
+def test_between_attempts_a_job_shows_the_ended_ones_and_no_start(local: Driver) -> None:
+    job_id = local.submit(sh("sleep 0.3; exit 3"), retryStrategy={"attempts": 2})
+    local.wait(job_id, "RUNNING")
+    local.local("POST", "pause")
+    try:
+        waiting = local.wait(job_id, "RUNNABLE")
+    finally:
+        local.local("POST", "resume")
+    assert [attempt["container"]["exitCode"] for attempt in waiting["attempts"]] == [3]
+    assert not {"startedAt", "stoppedAt", "statusReason"} & set(waiting)
+    assert not {"exitCode", "taskArn", "logStreamName"} & set(waiting["container"])
+    assert len(local.wait(job_id)["attempts"]) == 2
 
 
 def test_a_start_failure_is_retried(local: Driver) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from covalent_awsbatch_plugin.local.runner import Exit, Launch, StartFailure
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
