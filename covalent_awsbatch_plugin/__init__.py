@@ -4,4 +4,4 @@ This file stays empty but for the version: every `import covalent` and every job
 pass through it.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0.dev0"

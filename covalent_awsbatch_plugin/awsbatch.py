@@ -64,9 +64,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
         """Return where the server shall put an asset: a file of ours, so that it needs no credentials."""
-        from . import assets
+        from . import covalent_assets
 
-        return assets.uri_of(self._task_group(task_group_metadata).spool_dir / object_key)
+        return covalent_assets.uri_of(self._task_group(task_group_metadata).spool_dir / object_key)
 
     async def send(
         self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
@@ -75,11 +75,11 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
         Raises TaskCancelledError where the group was cancelled before.
         """
-        from . import assets, pipeline
+        from . import covalent_assets, pipeline
         from .session import in_thread
 
         task = self._task_group(task_group_metadata)
-        calls = await in_thread(partial(assets.calls_from_files, task_specs, resources))
+        calls = await in_thread(partial(covalent_assets.calls_from_files, task_specs, resources))
         pipeline.start(task, calls)
         await self._announce(task)
 
@@ -109,10 +109,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         return updates
 
     async def _update(self, task: Running, verdict: Verdict) -> TaskUpdate:
-        from . import assets
+        from . import covalent_assets
         from .session import in_thread
 
-        files = await in_thread(partial(assets.write_assets, verdict, task.spool_dir))
+        files = await in_thread(partial(covalent_assets.write_assets, verdict, task.spool_dir))
         await self._write_logs(verdict, task.dispatch_id)
         return TaskUpdate(
             dispatch_id=task.dispatch_id,
@@ -147,12 +147,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
         Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError.
         """
-        from . import assets, pipeline
+        from . import covalent_assets, pipeline
         from .session import in_thread
 
         node_id = task_metadata["node_id"]
         task = self._task_group({**task_metadata, "task_group_id": node_id, "node_ids": [node_id]})
-        pipeline.start(task, [assets.call_from_objects(node_id, function, args, kwargs)])
+        pipeline.start(task, [covalent_assets.call_from_objects(node_id, function, args, kwargs)])
         try:
             await self._announce(task)
             verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
@@ -167,7 +167,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             pipeline.clear(task.spool_dir)
 
     def _answer(self, verdict: Verdict) -> TransportableObject:
-        from . import assets
+        from . import covalent_assets
         from .outcome import VerdictStatus
 
         self._print(verdict)
@@ -176,7 +176,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         if verdict.value is None:
             raise TaskRuntimeError(verdict.error)
         answer = TransportableObject(None)
-        answer.__dict__.update(assets.object_attributes(verdict.value))
+        answer.__dict__.update(covalent_assets.object_attributes(verdict.value))
         return answer
 
     def _print(self, verdict: Verdict) -> None:

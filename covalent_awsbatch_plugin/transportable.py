@@ -18,6 +18,9 @@ from typing import Any, BinaryIO
 _OFFSET_BYTES = 8
 _PREAMBLE_BYTES = 2 * _OFFSET_BYTES
 
+MAX_STRING_CHARS = 10_000
+"""Covalent keeps `str(object)` whole, four characters a byte for raw bytes; we only ever show its start."""
+
 CHUNK_BYTES = 3 << 20
 """Read and written at a time; a multiple of 3, so that each chunk is whole base64 groups."""
 
@@ -28,6 +31,7 @@ class Transportable:
 
     header: dict[str, Any]
     object_string: str
+    """The start of `str(object)`."""
     length: int
     """Bytes of the raw pickle."""
     open_base64: Callable[[], tuple[BinaryIO, int]]
@@ -73,7 +77,7 @@ def from_archive(path: Path) -> Transportable:
         if not _PREAMBLE_BYTES <= string_offset <= data_offset <= size_bytes:
             raise ValueError(f"{path.name} is no archive of Covalent's")
         header = json.loads(file.read(string_offset - _PREAMBLE_BYTES))
-        object_string = file.read(data_offset - string_offset).decode(errors="replace")
+        object_string = file.read(min(data_offset - string_offset, MAX_STRING_CHARS)).decode(errors="replace")
         text_length = size_bytes - data_offset
         file.seek(max(data_offset, size_bytes - 2))
         padding = file.read().count(b"=")
@@ -91,7 +95,7 @@ def from_attributes(attributes: Mapping[str, Any]) -> Transportable:
     text: bytes = attributes["_object"].encode()
     return Transportable(
         header=attributes["_header"],
-        object_string=attributes.get("_object_string", ""),
+        object_string=attributes.get("_object_string", "")[:MAX_STRING_CHARS],
         length=len(text) // 4 * 3 - text[-2:].count(b"="),
         open_base64=lambda: (io.BytesIO(text), len(text)),
     )

@@ -35,8 +35,9 @@ def test_a_value_completes_the_node_with_its_streams(dispatch):
     assert run.node("speak")["stdout"] == "spoken\n"
 
 
-def test_the_value_none_completes_the_node(dispatch):
-    @ct.electron(executor="awsbatch_run")
+@pytest.mark.parametrize("door", ["awsbatch_run", "awsbatch"])
+def test_the_value_none_completes_the_node(dispatch, door):
+    @ct.electron(executor=door)
     def nothing():
         return None
 
@@ -63,8 +64,9 @@ def test_an_exception_fails_the_node_and_stderr_has_all_of_it(dispatch):
 @pytest.mark.parametrize(
     "kind", ["TimeoutError", "asyncio.CancelledError", "SystemExit", "KeyboardInterrupt"]
 )
-def test_no_exception_of_the_user_is_lost_or_leaves_the_node_running(dispatch, kind):
-    @ct.electron(executor="awsbatch_run")
+@pytest.mark.parametrize("door", ["awsbatch_run", "awsbatch"])
+def test_no_exception_of_the_user_is_lost_or_leaves_the_node_running(dispatch, door, kind):
+    @ct.electron(executor=door)
     def explode():
         import asyncio  # noqa: F401 — eval() needs it
 
@@ -75,8 +77,9 @@ def test_no_exception_of_the_user_is_lost_or_leaves_the_node_running(dispatch, k
     assert kind.split(".")[-1] in node["stderr"]
 
 
-def test_text_that_is_no_utf8_does_not_leave_the_node_running(dispatch):
-    @ct.electron(executor="awsbatch_run")
+@pytest.mark.parametrize("door", ["awsbatch_run", "awsbatch"])
+def test_text_that_is_no_utf8_does_not_leave_the_node_running(dispatch, door):
+    @ct.electron(executor=door)
     def surrogate():
         import os
 

@@ -104,7 +104,7 @@ def test_a_misspelt_keyword_is_answered_with_the_valid_ones():
 
 
 def test_old_keys_of_the_configuration_are_warned_of_and_harmless(section):
-    section(share_identifier="x", batch_client="y")
+    section(share_identifier="x")
     with pytest.warns(UserWarning, match="'share_identifier'"):
         executor = AWSBatchExecutor(**get_config(CONFIG_SECTION))  # as Covalent itself does
     assert not hasattr(executor, "share_identifier")
@@ -130,7 +130,8 @@ def test_the_constructor_needs_no_network_no_files_and_no_aws_library(tmp_path):
     script = (
         "import sys, covalent as ct\n"
         "def forbid(event, args):\n"
-        "    if event in ('open', 'socket.connect', 'subprocess.Popen'): raise SystemExit(f'{event} {args}')\n"
+        "    if event in ('open', 'socket.connect', 'subprocess.Popen'):\n"
+        "        raise SystemExit(f'{event} {args}')\n"
         "sys.addaudithook(forbid)\n"
         "ct.executor.AWSBatchExecutor(vcpu=16, credentials='/nowhere', endpoint_url='http://127.0.0.1:1')\n"
         "heavy = {'boto3', 'botocore', 'aiobotocore', 'obstore', 'docker', 'moto'} & set(sys.modules)\n"

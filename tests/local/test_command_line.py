@@ -76,8 +76,8 @@ def processes_mentioning(text: str) -> list[int]:
     return found
 
 
-def submit_stubborn_jobs(info: dict[str, Any]) -> None:
-    """Start a job that ignores SIGTERM and has a child that left its process group."""
+def submit_stubborn_job(info: dict[str, Any], files: Path) -> None:
+    """Start a job that ignores SIGTERM and has a child that left its process group; return when it has."""
     batch = boto3.client(
         "batch",
         endpoint_url=info["endpoint_url"],
@@ -88,7 +88,7 @@ def submit_stubborn_jobs(info: dict[str, Any]) -> None:
     code = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "if os.fork() == 0: os.setsid()\n"
+        "if os.fork() == 0: os.setsid(); open('child-is-away', 'w').close()\n"
         "time.sleep(300)"
     )
     needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
@@ -98,7 +98,8 @@ def submit_stubborn_jobs(info: dict[str, Any]) -> None:
     )
     queue = info["settings"]["batch_queue"]
     job_id = batch.submit_job(jobName="j", jobQueue=queue, jobDefinition="stubborn")["jobId"]
-    until(lambda: batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] == "RUNNING")
+    until(lambda: list(files.rglob("child-is-away")))
+    assert batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] == "RUNNING"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -106,8 +107,8 @@ def test_a_signal_ends_it_cleanly_with_nothing_left(start: Any, tmp_path: Path, 
     program = start("--json")
     info = json.loads(program.line())
     assert info["pid"] == program.process.pid
-    submit_stubborn_jobs(info)
-    until(lambda: len(processes_mentioning(str(tmp_path))) >= 4)  # itself, its guardian, a job of two
+    submit_stubborn_job(info, tmp_path)
+    assert len(processes_mentioning(str(tmp_path))) >= 4  # itself, its guardian, a job of two
     assert program.end(number) == 0
     assert processes_mentioning(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
@@ -115,7 +116,7 @@ def test_a_signal_ends_it_cleanly_with_nothing_left(start: Any, tmp_path: Path, 
 
 def test_even_sigkill_leaves_no_job_and_no_files(start: Any, tmp_path: Path) -> None:
     program = start("--json")
-    submit_stubborn_jobs(json.loads(program.line()))
+    submit_stubborn_job(json.loads(program.line()), tmp_path)
     program.end(signal.SIGKILL)
     until(lambda: processes_mentioning(str(tmp_path)) == [])
     assert list(tmp_path.iterdir()) == []
@@ -140,7 +141,7 @@ def test_a_state_directory_is_kept_without_the_jobs(start: Any, tmp_path: Path) 
     program = start("--json", "--state-dir", str(state))
     info = json.loads(program.line())
     assert info["settings"]["credentials"] == str(state / "credentials")
-    submit_stubborn_jobs(info)
+    submit_stubborn_job(info, state)
     assert program.end(signal.SIGTERM) == 0
     assert [path.name for path in state.iterdir()] == ["credentials"]
 

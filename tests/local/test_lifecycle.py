@@ -166,7 +166,7 @@ def test_what_pip_would_install_can_be_imported_by_the_job_only(local: Driver) -
 
 
 def test_what_a_job_leaves_running_is_killed(local: Driver) -> None:
-    in_group = "sleep 300 & echo $!; "
+    in_group = "env -i sleep 300 & echo $!; "
     elsewhere = "python -c 'import os, time; os.setsid() if os.fork() == 0 else os._exit(0); "
     elsewhere += "print(os.getpid(), flush=True); time.sleep(300)' & sleep 0.5"
     pids = [int(line) for line in local.output(local.run(sh(in_group + elsewhere)))]
