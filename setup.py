@@ -13,9 +13,10 @@ REQUIREMENTS = [
     line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
 ]
 
-LOCAL = ["moto[server]>=5.1,<6", "a2wsgi>=1.10,<2"]
+LOCAL = ["moto[server]>=5.2.5,<6", "a2wsgi>=1.10,<2", "starlette>=0.40", "uvicorn>=0.30"]
 DEMO = ["scikit-learn>=1.4"]
 DEV = [
+    "toml>=0.10",
     "hypothesis>=6.100",
     "mypy>=1.14",
     "pytest>=8",

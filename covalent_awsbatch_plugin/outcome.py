@@ -225,8 +225,7 @@ def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Setti
     failure = outcome.failure or contract.Failure("", "no reason was given")
     headline = f"{failure.type}: {failure.message}" if failure.type else failure.message
     if outcome.status is OutcomeStatus.TERMINATED and job is not None:
-        diagnosis = diagnose(job)
-        headline = f"The job {diagnosis.cause}: {job.status_reason} Next step: {diagnosis.advice}."
+        headline = _headline(job)
     parts = [headline, failure.traceback.rstrip(), _job_lines(job, job_id, settings, outcome)]
     return failed(
         outcome.node_id,
@@ -246,17 +245,21 @@ async def _failed_outside(
             f"AWS Batch does not know the job {job_id or 'of this task'} any more, and it left no outcome "
             f"in {settings.s3_bucket_name!r}: dispatch the task again.",
         )
+    lines = await logs.tail(session, settings.batch_job_log_group_name, job.log_stream)
+    log_text = "The last log lines:\n" + "\n".join(lines) if lines else "There are no log lines."
+    text = sanitised("\n\n".join([_headline(job), _job_lines(job, job_id, settings), log_text]))
+    return failed(node_id, text, stderr=text + "\n")
+
+
+def _headline(job: Job) -> str:
+    """Say in one line why AWS ended the job, with AWS's own words, and what to do."""
     diagnosis = diagnose(job)
     reasons = ": ".join(reason for reason in (job.status_reason, job.container_reason) if reason)
     exit_text = "no exit code" if job.exit_code is None else f"exit code {job.exit_code}"
-    headline = (
+    return (
         f"The job {diagnosis.cause}: {reasons or 'AWS gave no reason'} ({exit_text}). "
         f"Next step: {diagnosis.advice}."
     )
-    lines = await logs.tail(session, settings.batch_job_log_group_name, job.log_stream)
-    log_text = "The last log lines:\n" + "\n".join(lines) if lines else "There are no log lines."
-    text = sanitised("\n\n".join([headline, _job_lines(job, job_id, settings), log_text]))
-    return failed(node_id, text, stderr=text + "\n")
 
 
 def _job_lines(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from covalent_awsbatch_plugin.local.runner import RunnerKind
+from covalent_awsbatch_plugin.local.timing import Timing
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
@@ -69,9 +70,12 @@ def command(
     Prints the settings for Covalent when it is ready, and stops on Ctrl-C with nothing left running.
     """
     stopped = _stop_on_signals()
-    from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
-    from covalent_awsbatch_plugin.local.timing import Timing
-
+    try:
+        from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"the local AWS needs {error.name}: pip install 'covalent-awsbatch-plugin[local]'"
+        ) from error
     options = Options(
         port=port,
         vcpus=vcpus,

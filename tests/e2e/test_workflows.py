@@ -9,6 +9,7 @@ from covalent._shared_files.config import get_config, set_config
 
 from covalent_awsbatch_plugin.contract import EXIT_USER_EXCEPTION
 from tests.e2e.surroundings import eventually
+from tests.wheels import write_wheel
 
 
 def lattice(function, **options):
@@ -115,13 +116,6 @@ def test_a_hundred_megabytes_go_in_and_come_back(dispatch):
 
 
 def test_hooks_run_as_on_covalents_local_executor(dispatch, tmp_path):
-    source = tmp_path / "tinypackage"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(
-        '[project]\nname = "tinypackage"\nversion = "1.0"\n[build-system]\nrequires = ["setuptools"]\n'
-        'build-backend = "setuptools.build_meta"\n[tool.setuptools]\npy-modules = ["tinypackage"]\n'
-    )
-    (source / "tinypackage.py").write_text("ANSWER = 42\n")
     marker = tmp_path / "marker"
 
     def record(text):
@@ -132,15 +126,15 @@ def test_hooks_run_as_on_covalents_local_executor(dispatch, tmp_path):
     @ct.electron(
         executor="awsbatch",
         deps_bash=ct.DepsBash([f"printf bash, >> {marker}"]),
-        deps_pip=ct.DepsPip(packages=["--no-build-isolation", "--no-deps", str(source)]),
+        deps_pip=ct.DepsPip(packages=["--no-index", str(write_wheel(tmp_path))]),
         call_before=[ct.DepsCall(record, args=["before,"], retval_keyword="injected")],
         call_after=[ct.DepsCall(record, args=["after"])],
     )
     def use(injected=None):
-        import tinypackage
+        import tiny_late
 
         record("call,")
-        return tinypackage.ANSWER, injected
+        return tiny_late.ANSWER, injected
 
     assert dispatch(lattice(lambda: use())).value() == (42, "before,")
     assert marker.read_text() == "bash,before,call,after"

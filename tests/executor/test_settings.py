@@ -7,12 +7,14 @@ from pathlib import Path
 
 import covalent as ct
 import pytest
+import toml
 from covalent._shared_files.config import get_config, set_config
 from hypothesis import given
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.errors import SettingsError, UnknownOptionError
 from covalent_awsbatch_plugin.settings import CONFIG_SECTION, Settings, options_table, resolve
+from demo.private_covalent import private_environment
 
 AWSBatchExecutor = ct.executor.AWSBatchExecutor
 
@@ -26,8 +28,11 @@ def section():
     set_config({f"{CONFIG_SECTION}.{name}": value for name, value in before.items()})
 
 
-def test_defaults_stand_in_the_configuration_after_import():
-    assert get_config(CONFIG_SECTION) == Settings.defaults()
+def test_defaults_stand_in_the_configuration_after_import(tmp_path):
+    environment = private_environment(tmp_path, 1)
+    subprocess.run([sys.executable, "-c", "import covalent"], env=environment, check=True)
+    written = toml.load(Path(environment["COVALENT_CONFIG_DIR"]) / "covalent.conf")
+    assert written["executors"]["awsbatch"] == Settings.defaults()
 
 
 def test_an_explicit_value_wins_over_the_configuration(section):

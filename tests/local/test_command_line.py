@@ -172,6 +172,20 @@ def test_help_and_version() -> None:
     assert CliRunner().invoke(main, ["local", "--time-scale", "0"]).exit_code == 2
 
 
+def test_a_missing_extra_is_said_with_what_to_install() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['moto'] = None\n"
+        "from covalent_awsbatch_plugin.cli import main\n"
+        "main(['local', '--port', '0'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, check=False, timeout=30)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the local AWS needs moto")
+    assert "covalent-awsbatch-plugin[local]" in done.stderr
+
+
 def test_help_does_not_import_the_local_aws() -> None:
     code = (
         "import sys\n"

@@ -132,6 +132,23 @@ def test_overrides_are_merged_over_the_definition(local: Driver) -> None:
     assert "AWS_BATCH_JOB_ID" not in {each["name"] for each in job["container"]["environment"]}
 
 
+@pytest.mark.parametrize(
+    ("container", "shown"),
+    [
+        ({}, {"VCPU": "1", "MEMORY": "64"}),
+        ({"resourceRequirements": [], "vcpus": 1, "memory": 64}, {"vcpus": 2, "memory": 128}),
+    ],
+)
+def test_old_style_overrides_count_only_over_old_style_definitions(
+    local: Driver, container: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    definition = local.define(["true"], container=container)
+    overrides = {"vcpus": 2, "memory": 128}
+    found = local.wait(local.submit(jobDefinition=definition, containerOverrides=overrides))["container"]
+    needs = {each["type"]: each["value"] for each in found["resourceRequirements"]}
+    assert needs | {name: found[name] for name in ("vcpus", "memory") if name in found} == shown
+
+
 def test_parameters_fill_placeholders(local: Driver) -> None:
     definition = local.define(["echo", "Ref::first", "Ref::second"], parameters={"first": "a", "second": "b"})
     job = local.wait(local.submit(jobDefinition=definition, parameters={"second": "c"}))

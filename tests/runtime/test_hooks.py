@@ -4,12 +4,12 @@ import base64
 import io
 import json
 import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from covalent_awsbatch_plugin.contract import EXIT_USER_EXCEPTION, EXIT_VALUE, OutcomeStatus
+from tests.wheels import write_wheel
 
 
 @pytest.fixture(scope="module")
@@ -105,21 +105,10 @@ def test_bash_that_fails_shows_its_last_lines(jobs, ct):
     assert "the reason" in job.only.stderr
 
 
-def _write_wheel(directory: Path) -> None:
-    """Make the smallest wheel that pip installs."""
-    directory.mkdir()
-    info = "tiny_late-1.0.dist-info"
-    with zipfile.ZipFile(directory / "tiny_late-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("tiny_late.py", "ANSWER = 42\n")
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-late\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
-
-
 @pytest.fixture
 def offline_pip(jobs, tmp_path):
     """Let pip find only the tiny wheel, and install into a directory of the path that is not there yet."""
-    _write_wheel(tmp_path / "wheels")
+    write_wheel(tmp_path / "wheels")
     target = tmp_path / "target"
     jobs.environment.update(
         PIP_NO_INDEX="1",

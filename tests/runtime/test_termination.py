@@ -35,8 +35,8 @@ def test_sigterm_in_sleep_runs_finally_blocks_and_says_where(jobs, tmp_path, sen
     marker = tmp_path / "marker"
 
     def work():
-        print("running")
         try:
+            print("running")
             time.sleep(60)
         finally:
             time.sleep(0.5)
@@ -71,8 +71,8 @@ def test_sigterm_is_not_swallowed_by_asyncio(jobs):
 
 def test_value_of_a_function_that_swallowed_the_interruption_does_not_count(jobs):
     def work():
-        print("running")
         try:
+            print("running")
             time.sleep(60)
         except BaseException:  # noqa: BLE001 - this is what the test is about
             return "half done"
