@@ -7,13 +7,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from .jobs import Account, Attempt, ComputeEnvironment, Job
+from .logstream import OpensLogs
 from .runner import Launch, Runner, Running, StartFailure
-
-if TYPE_CHECKING:
-    from .engine import OpensLogs
 
 CONTAINER_EXITED = "Essential container in task exited"
 """AWS's statusReason for every container that ran to an end, successful ones included."""

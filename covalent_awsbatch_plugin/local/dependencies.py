@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .jobs import Job, JobStatus
+from covalent_awsbatch_plugin.job import JobStatus
+
+from .jobs import Job
 
 N_TO_N = "N_TO_N"
 SEQUENTIAL = "SEQUENTIAL"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .jobs import Attempt, ComputeEnvironment, Job, JobDefinition, JobQueue, JobStatus, Json
+from covalent_awsbatch_plugin.job import JobStatus
+
+from .jobs import Attempt, ComputeEnvironment, Job, JobDefinition, JobQueue, Json
 
 CONTAINER_LISTS = (
     "command",
@@ -72,7 +74,7 @@ def job_summary(job: Job) -> Json:
 
 
 def _summary_container(job: Job) -> Json | None:
-    if not job.attempts or not job.status.final:
+    if not job.attempts or not job.status.is_final:
         return None
     return _present(exitCode=job.attempts[-1].exit_code, reason=job.attempts[-1].reason)
 

@@ -12,7 +12,8 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from covalent_awsbatch_plugin.job import JobStatus
 
 from . import dependencies
 from .attempts import Cause, CauseKind, Ending, Live, new_attempt, run_attempt
@@ -24,11 +25,9 @@ from .jobs import (
     Job,
     JobQueue,
     JobSpec,
-    JobStatus,
-    Json,
     now_ms,
 )
-from .logstream import LogSink
+from .logstream import OpensLogs
 from .placement import Placement
 from .retry import should_retry
 from .runner import Runner
@@ -38,13 +37,6 @@ logger = logging.getLogger(__name__)
 
 DEPENDENT_FAILED = "Dependent Job failed"
 ARRAY_CHILD_FAILED = "Array Child Job failed"
-
-
-class OpensLogs(Protocol):
-    """What the engine needs of CloudWatch Logs."""
-
-    def open(self, container: Json, stream: str) -> LogSink:
-        """Return the sink for a container's output."""
 
 
 Listener = Callable[[Job, JobStatus], None]
@@ -96,7 +88,7 @@ class Engine:
 
     def terminate(self, job: Job, reason: str) -> None:
         """End a job wherever it stands: a placed one by SIGTERM, and SIGKILL after the grace."""
-        unfinished = [leaf for leaf in job.leaves if not leaf.status.final]
+        unfinished = [leaf for leaf in job.leaves if not leaf.status.is_final]
         if not unfinished:
             return
         for each in (job, *unfinished):
@@ -280,7 +272,7 @@ class Engine:
     def _finish_parent(self, parent: Job) -> None:
         summary = parent.summary or {}
         succeeded, failed = summary[JobStatus.SUCCEEDED], summary[JobStatus.FAILED]
-        if parent.status.final or succeeded + failed < len(parent.children):
+        if parent.status.is_final or succeeded + failed < len(parent.children):
             return
         starts = [child.started_at_ms for child in parent.children if child.started_at_ms is not None]
         parent.started_at_ms = min(starts, default=None)

@@ -9,30 +9,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
+
+from covalent_awsbatch_plugin.job import JobStatus
 
 Json = dict[str, Any]
 
 CPU_UNITS_PER_VCPU = 1024
 """ECS counts CPU in these units; Fargate's smallest job asks for 256 of them."""
-
-
-class JobStatus(str, Enum):
-    """Where a job stands, by AWS's own names and in AWS's own order."""
-
-    SUBMITTED = "SUBMITTED"
-    PENDING = "PENDING"
-    RUNNABLE = "RUNNABLE"
-    STARTING = "STARTING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-
-    @property
-    def final(self) -> bool:
-        """Tell whether a job never leaves this status."""
-        return self in (JobStatus.SUCCEEDED, JobStatus.FAILED)
 
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {

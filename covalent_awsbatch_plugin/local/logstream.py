@@ -37,6 +37,13 @@ class LogSink(Protocol):
         """Hand over what is left, the line without an end included."""
 
 
+class OpensLogs(Protocol):
+    """What an attempt needs of CloudWatch Logs."""
+
+    def open(self, container: Json, stream: str) -> LogSink:
+        """Return the sink for a container's output."""
+
+
 class LogStore(Protocol):
     """The part of CloudWatch Logs that jobs need."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from .jobs import ComputeEnvironment, Job, JobQueue, JobStatus, now_ms
+from covalent_awsbatch_plugin.job import JobStatus
+
+from .jobs import ComputeEnvironment, Job, JobQueue, now_ms
 from .timing import Timing
 
 COMPUTE_ENVIRONMENT_MAX_RESOURCE = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from covalent_awsbatch_plugin.job import JobStatus
 from covalent_awsbatch_plugin.local.engine import Engine
 from covalent_awsbatch_plugin.local.jobs import (
     Account,
@@ -18,7 +19,6 @@ from covalent_awsbatch_plugin.local.jobs import (
     JobDefinition,
     JobQueue,
     JobSpec,
-    JobStatus,
     RetryStrategy,
 )
 from covalent_awsbatch_plugin.local.runner import Launch
@@ -173,7 +173,7 @@ class World:
             loop.call_later(wanted.delay_s, self.submit, wanted)
         for blow in blows:
             loop.call_later(blow.at_s, self.strike, blow)
-        while len(self.jobs) < len(submissions) or not all(job.status.final for job in self.jobs):
+        while len(self.jobs) < len(submissions) or not all(job.status.is_final for job in self.jobs):
             await asyncio.sleep(10)
         await asyncio.sleep(500)
         await self.engine.close()
@@ -208,7 +208,7 @@ def test_every_job_ends_by_documented_moves_and_gives_its_capacity_back(
         moves = world.moves[job.id]
         assert set(moves) <= (DOCUMENTED_FOR_PARENTS if job.children else DOCUMENTED)
         assert [before for before, _ in moves] == ["SUBMITTED", *[after for _, after in moves[:-1]]]
-        assert job.status.final
+        assert job.status.is_final
         assert job.stopped_at_ms is not None
 
 

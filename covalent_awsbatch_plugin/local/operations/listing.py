@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
+from covalent_awsbatch_plugin.job import JobStatus
+
 from ..describe import job_summary
 from ..errors import NotLocal, refused
-from ..jobs import Job, JobStatus, Json
+from ..jobs import Job, Json
 from ..store import Store
 from .paging import position
 

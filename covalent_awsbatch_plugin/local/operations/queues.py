@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable
 from itertools import islice
 
+from covalent_awsbatch_plugin.job import JobStatus
+
 from .. import rules
 from ..describe import queue_detail
 from ..engine import Engine
 from ..errors import ApiError, NotLocal, refused
-from ..jobs import CPU_UNITS_PER_VCPU, Account, ComputeEnvironment, JobQueue, JobStatus, Json, now_ms
+from ..jobs import CPU_UNITS_PER_VCPU, Account, ComputeEnvironment, JobQueue, Json, now_ms
 from ..placement import BLOCK_TEXTS
 from ..store import Store
 from .paging import page
