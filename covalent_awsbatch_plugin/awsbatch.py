@@ -71,10 +71,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     async def send(
         self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
     ) -> None:
-        """Set a task group on its way; image, upload and submission happen in the background.
-
-        Raises TaskCancelledError where the group was cancelled before.
-        """
+        """Set a task group on its way; image, upload and submission happen in the background."""
         from . import covalent_assets, pipeline
         from .session import in_thread
 

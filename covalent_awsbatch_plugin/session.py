@@ -32,7 +32,12 @@ SERVICES = ("batch", "iam", "logs", "s3", "sts")
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
-MAX_CALL_ATTEMPTS = 5
+CALL_ATTEMPTS = 10
+"""For calls that AWS throttles; the SDK's adaptive mode slows all calls of a client down together."""
+
+FIRST_CALL_ATTEMPTS = 3
+"""For the call that only asks who we are: where nobody answers, that should be known soon."""
+
 MAX_CONNECTIONS = 50
 MAX_THREADS = 8
 """Our own threads, so that the pool which Covalent's server shares with everyone stays free."""
@@ -110,10 +115,11 @@ class Session:
         from aiobotocore.config import AioConfig
 
         aws = await self._aws_session()
+        attempts = FIRST_CALL_ATTEMPTS if service == "sts" else CALL_ATTEMPTS
         config = AioConfig(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": MAX_CALL_ATTEMPTS},
+            retries={"mode": "adaptive", "total_max_attempts": attempts},
             max_pool_connections=MAX_CONNECTIONS,
         )
         endpoint = self.account.endpoint_url or None

@@ -52,7 +52,7 @@ def configure(settings: dict[str, Any]) -> None:
     """Write `[executors.awsbatch]` into the private Covalent's configuration, as a user would."""
     from covalent._shared_files.config import set_config
 
-    for name, value in {**settings, "vcpu": 1, "memory": 0.5, "poll_freq": 2}.items():
+    for name, value in {**settings, "memory": 0.5, "poll_freq": 2}.items():
         set_config(f"executors.awsbatch.{name}", value)
 
 

@@ -27,7 +27,7 @@ from . import defaults, moto_services
 from .api import BatchApi
 from .control import Control
 from .engine import Engine
-from .jobs import Account
+from .jobs import Account, Json
 from .logstream import LogStreams, MotoLogs
 from .model import batch_model
 from .operations.definitions import DefinitionOperations
@@ -78,7 +78,7 @@ class LocalAWS:
         if options is not None and changes:
             raise TypeError("give either options or keywords, not both")
         self.options = options if options is not None else Options(**changes)
-        self.settings: dict[str, str] = {}
+        self.settings: Json = {}
         self.endpoint_url = ""
         self._thread: threading.Thread | None = None
         self._server: uvicorn.Server | None = None

@@ -22,7 +22,7 @@ EXECUTION_ROLE = f"{NAME}-execution"
 CREDENTIALS = "[default]\naws_access_key_id = local\naws_secret_access_key = local\n"
 
 
-def write_settings(state_dir: Path, endpoint_url: str, region: str) -> dict[str, str]:
+def write_settings(state_dir: Path, endpoint_url: str, region: str) -> Json:
     """Write the credentials file and return what goes into Covalent's `[executors.awsbatch]`."""
     credentials = state_dir / "credentials"
     credentials.write_text(CREDENTIALS)
@@ -36,6 +36,9 @@ def write_settings(state_dir: Path, endpoint_url: str, region: str) -> dict[str,
         "batch_job_role_name": JOB_ROLE,
         "batch_execution_role_name": EXECUTION_ROLE,
         "batch_job_log_group_name": DEFAULT_GROUP,
+        # Small jobs, so that several fit on a laptop.
+        "vcpu": 1,
+        "memory": 1,
         "container_image_uri": f"local/python:{sys.version_info.major}.{sys.version_info.minor}",
     }
 

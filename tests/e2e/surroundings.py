@@ -43,7 +43,7 @@ class AWS:
         )
         ready = json.loads(self._process.stdout.readline())
         self.endpoint_url: str = ready["endpoint_url"]
-        self.settings: dict[str, Any] = {**ready["settings"], "vcpu": 1, "memory": 0.25, "poll_freq": 1}
+        self.settings: dict[str, Any] = {**ready["settings"], "memory": 0.25, "poll_freq": 1}
         self.queue: str = self.settings["batch_queue"]
         self.batch = self.client("batch")
         self.s3 = self.client("s3")

@@ -247,3 +247,17 @@ async def test_nothing_is_left_in_the_cache_directory(aws, tmp_path):
     executor = executor_for(aws, cache_dir=str(tmp_path))
     await call(executor, lambda: b"x" * 10_000_000, dispatch_id="tidy")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_burst_beyond_awss_rates_loses_no_task():
+    throttled = AWS("--vcpus", "4", "--memory-mib", "4096", "--throttle")
+    try:
+        answers = await asyncio.gather(
+            *(
+                call(executor_for(throttled), lambda x: x, n, dispatch_id="burst", node_id=n)
+                for n in range(200)
+            )
+        )
+        assert [answer.get_deserialized() for answer in answers] == list(range(200))
+    finally:
+        throttled.stop()

@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+import toml
 from click.testing import CliRunner
 
 from covalent_awsbatch_plugin import __version__
@@ -123,12 +124,11 @@ def test_even_sigkill_leaves_no_job_and_no_files(start: Any, tmp_path: Path) -> 
 
 
 def test_it_prints_settings_to_copy(start: Any) -> None:
-    tomllib = pytest.importorskip("tomllib", reason="new in Python 3.11")
     program = start("--time-scale", "2", "--latency-ms", "1", "--throttle", "--memory-mib", "512")
     lines = []
     while "container_image_uri" not in (line := program.line()):
         lines.append(line)
-    settings = tomllib.loads("".join([*lines, line]))["executors"]["awsbatch"]
+    settings = toml.loads("".join([*lines, line]))["executors"]["awsbatch"]
     assert call(f"{settings['endpoint_url']}/_local/health", "GET") == (200, {"status": "ok"})
     assert settings["batch_queue"] == "covalent-awsbatch-local"
     assert settings["profile"] == "default"
