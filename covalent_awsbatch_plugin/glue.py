@@ -6,7 +6,8 @@ jobs they would cost minutes of cloud for microseconds of work. A list of pickle
 pickle of a list without opening any of them: on loading, it calls `pickle.loads` on each.
 
 An item is taken so only where the container's header says that the item is there (so that a wrong index
-still fails in its own node) and where the whole is small enough to be carried along.
+still fails in its own node) and where the whole is small enough to be carried along. Covalent copies the
+hooks of the task to the nodes that take items of its result; taking an item so runs none of them again.
 """
 
 from __future__ import annotations

@@ -183,21 +183,21 @@ def answer_glue(calls: list[Call]) -> Verdict | None:
 async def _follow(session: Session, task: Running) -> Job | None:
     """Wait for the job's end; when a cancellation comes, end it."""
     watcher = await watcher_for(session)
-    ended = asyncio.ensure_future(watcher.wait(task.job_id, task.settings.poll_freq))
+    ending = asyncio.ensure_future(watcher.wait(task.job_id, task.settings.poll_freq))
     cancelling = asyncio.ensure_future(task.cancel_requested.wait())
     try:
-        await asyncio.wait({ended, cancelling}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            return ended.result()
+        await asyncio.wait({ending, cancelling}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            return ending.result()
         await submit.terminate(session, task.job_id, CANCEL_REASON)
         watcher.hurry(task.job_id)
-        return await asyncio.wait_for(ended, CANCEL_PATIENCE_S)
+        return await asyncio.wait_for(ending, CANCEL_PATIENCE_S)
     except (TimeoutError, asyncio.TimeoutError):
         log.warning("The cancelled job %s has not ended after %d s", task.job_id, CANCEL_PATIENCE_S)
         return None
     finally:
         cancelling.cancel()
-        ended.cancel()
+        ending.cancel()
 
 
 async def _settle(session: Session, task: Running, job: Job | None) -> list[Verdict]:
