@@ -14,7 +14,7 @@ REQUIREMENTS = [
 ]
 
 LOCAL = ["moto[server]>=5.2.5,<6", "a2wsgi>=1.10,<2", "starlette>=0.40", "uvicorn>=0.30"]
-DEMO = ["scikit-learn>=1.4"]
+DEMO = ["rich>=13", "scikit-learn>=1.4"]
 DEV = [
     "toml>=0.10",
     "hypothesis>=6.100",
