@@ -48,7 +48,7 @@ def test_sigterm_in_sleep_runs_finally_blocks_and_says_where(jobs, tmp_path, sen
     assert job.exit_code == EXIT_TERMINATED
     _assert_terminated(job.outcomes[0])
     assert job.outcomes[0].stdout == "running\ncleaned up\n"
-    assert "time.sleep(60)" in job.outcomes[0].failure.traceback
+    assert "in work\n" in job.outcomes[0].failure.traceback  # in print or in sleep, wherever it was
     assert job.outcomes[1].status is OutcomeStatus.SKIPPED
     assert marker.exists()
 
