@@ -1,7 +1,4 @@
-"""`make demo`: an AWS Batch and a Covalent server of one's own, a workflow on both, and nothing left.
-
-With `--account` the same workflow goes to the Covalent server and the configuration that you have.
-"""
+"""`make demo`: an AWS Batch and a Covalent server of one's own, a workflow on both, and nothing left."""
 
 from __future__ import annotations
 
@@ -95,13 +92,7 @@ def run_sweep(console: Console, settings: dict[str, Any]) -> int:
             in {"COMPLETED", "FAILED", "CANCELLED"}
         ),
     )
-    result = ct.get_result(dispatch_id, wait=True)
-    if str(result.status) != "COMPLETED":
-        console.print(f"[bold red]The workflow ended {result.status}:[/] {result.error}", markup=True)
-        return 1
-    console.print(show.table(result.result))
-    console.print(f"Accuracy on held-out digits: [bold]{result.result['held-out accuracy']:.4f}[/]")
-    return 0
+    return 0 if show.report(console, ct.get_result(dispatch_id, wait=True)) else 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

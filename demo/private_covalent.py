@@ -91,10 +91,14 @@ class PrivateCovalent:
     def start(self) -> None:
         """Make the database where there is none, start the server and wait until it answers."""
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
+        # The server never removes the temporary files that it makes.
+        temporary = self.directory / "tmp"
+        temporary.mkdir(exist_ok=True)
+        environment = {**self.environment, "TMPDIR": str(temporary)}
         with self.log_path.open("ab") as log:
             subprocess.run(
                 [sys.executable, "-m", "covalent_dispatcher._cli.cli", "db", "migrate"],
-                env=self.environment,
+                env=environment,
                 stdout=log,
                 stderr=log,
                 check=False,
@@ -103,7 +107,7 @@ class PrivateCovalent:
             self._process = subprocess.Popen(
                 [sys.executable, str(app), "--port", str(self.port), "--no-cluster", "--no-triggers"],
                 cwd=app.parent,
-                env=self.environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -38,6 +38,19 @@ def follow(
             time.sleep(LOOK_EVERY_S if console.is_terminal else 4 * LOOK_EVERY_S)
 
 
+def report(console: Console, outcome: Any) -> bool:
+    """Print what became of the sweep and tell whether it has a result."""
+    if str(outcome.status) != "COMPLETED":
+        console.print(f"[bold red]The workflow ended {outcome.status}.[/]")
+        for node in outcome.get_all_node_results():
+            if node["error"]:
+                console.print(f"{node['node_name']}: {node['error']}", markup=False)
+        return False
+    console.print(table(outcome.result))
+    console.print(f"Accuracy on held-out digits: [bold]{outcome.result['held-out accuracy']:.4f}[/]")
+    return True
+
+
 def table(result: dict[str, Any]) -> Table:
     """Return the table of all scores, best first."""
     shown = Table(title="Support vector machines on handwritten digits")

@@ -1,7 +1,8 @@
 """The workflow: a sweep over a support vector machine's two parameters, on handwritten digits.
 
 Nothing here knows where it runs: `executor="awsbatch"` takes everything from `[executors.awsbatch]` in
-Covalent's configuration, a local AWS Batch's or your account's.
+Covalent's configuration, a local AWS Batch's or your account's. `python -m demo.sweep` dispatches it to the
+Covalent server that you have.
 """
 
 from __future__ import annotations
@@ -75,3 +76,12 @@ def sweep(costs: tuple[float, ...] = COSTS, gammas: tuple[float, ...] = GAMMAS) 
     candidates = [train(data, cost, gamma) for cost in costs for gamma in gammas]
     best = pick_best(candidates)
     return report(candidates, best, score(best, data))
+
+
+if __name__ == "__main__":
+    from rich.console import Console
+
+    from demo import show
+
+    outcome = ct.get_result(ct.dispatch(sweep)(), wait=True)
+    show.report(Console(), outcome)
