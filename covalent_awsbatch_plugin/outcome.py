@@ -29,6 +29,13 @@ IN_MEMORY_BYTES = 4 << 20
 
 READ_CHUNK_BYTES = 3 << 20
 
+OUTCOME_SECTIONS = {
+    contract.SECTION_VALUE,
+    contract.SECTION_OBJECT_STRING,
+    contract.SECTION_STDOUT,
+    contract.SECTION_STDERR,
+}
+
 
 class VerdictStatus(Enum):
     """How a task ended, in Covalent's terms."""
@@ -96,6 +103,8 @@ async def settle(
     store = await session.store(settings.s3_bucket_name)
     try:
         stored = await _fetch(store, dispatch_id, node_id, job, spool_dir)
+        if stored is not None and not stored.belongs_to(dispatch_id, node_id):
+            raise contract.EnvelopeError("it belongs to another task")
     except BucketError as error:
         return failed(node_id, f"{error}\n\n{_job_lines(job, job_id, settings)}")
     except contract.EnvelopeError as error:
@@ -122,6 +131,10 @@ class Stored:
     outcome: contract.Outcome
     sections: dict[str, contract.Section]
     file: BinaryIO
+
+    def belongs_to(self, dispatch_id: str, node_id: int) -> bool:
+        """Tell whether the outcome is that of a task, as it says itself."""
+        return (self.outcome.dispatch_id, self.outcome.node_id) == (dispatch_id, node_id)
 
     def text(self, name: str) -> str:
         """Return a section as text."""
@@ -213,6 +226,8 @@ async def _get(store: Any, key: str, spool_dir: Path) -> Stored | None:
     except BaseError as error:
         raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {error}") from error
     header, sections = contract.read_header(file)
+    if missing := OUTCOME_SECTIONS - set(sections):
+        raise contract.EnvelopeError(f"it lacks {', '.join(sorted(missing))}")
     end = max(section.offset + section.length for section in sections.values())
     if file.seek(0, io.SEEK_END) < end:
         raise contract.EnvelopeError("it is cut short")

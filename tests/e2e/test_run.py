@@ -12,6 +12,7 @@ from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeErr
 from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.utils.wrappers import wrapper_fn
 
+from covalent_awsbatch_plugin import contract
 from tests.e2e.surroundings import AWS, eventually
 
 RunExecutor = ct.executor.RunExecutor  # awsbatch_run.py: announces no managed execution
@@ -261,3 +262,50 @@ async def test_a_burst_beyond_awss_rates_loses_no_task():
         assert [answer.get_deserialized() for answer in answers] == list(range(200))
     finally:
         throttled.stop()
+
+
+def envelope(sections: dict[str, int], **changes) -> bytes:
+    """The bytes of an outcome of node 0 of the dispatch "damaged"."""
+    outcome = contract.Outcome(
+        "damaged", 0, contract.OutcomeStatus.VALUE, "job", 1, 0.0, 1.0, "3.11.7", "3.1.2"
+    )
+    body = b"".join(b"x" * length for length in sections.values())
+    return contract.pack_header({**outcome.to_json(), **changes}, sections) + body
+
+
+WHOLE = {"value": 10, "object_string": 2, "stdout": 0, "stderr": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "no envelope"),
+        (b"garbage" * 100, "no envelope"),
+        (envelope(WHOLE)[:-3], "cut short"),
+        (envelope(WHOLE)[:30], "cut short"),
+        (envelope({"value": 10}), "it lacks object_string, stderr, stdout"),
+        (envelope(WHOLE, node_id=1), "belongs to another task"),
+        (envelope(WHOLE, dispatch_id="other"), "belongs to another task"),
+        (envelope(WHOLE, status="fine"), "lacks a field"),
+    ],
+)
+async def test_an_outcome_that_is_damaged_or_foreign_is_found_out(aws, content, says):
+    """The function plays a foreign writer to the bucket, and then ends its own job hard."""
+    key = contract.outcome_key("damaged", 0, 1)
+
+    def write_and_die(bucket, endpoint_url):
+        import os
+        import signal
+
+        import obstore
+        from obstore.store import S3Store
+
+        store = S3Store(bucket, endpoint=endpoint_url, client_options={"allow_http": True})
+        obstore.put(store, key, content)
+        os.kill(os.getppid(), signal.SIGKILL)
+
+    executor = executor_for(aws)
+    with pytest.raises(TaskRuntimeError, match=rf"outcome is damaged: .*{says}"):
+        await call(
+            executor, write_and_die, executor.s3_bucket_name, executor.endpoint_url, dispatch_id="damaged"
+        )
