@@ -6,6 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hypothesis import settings
+
 from demo.private_covalent import free_port, private_environment
 
 _directory = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-tests-"))
@@ -17,3 +19,7 @@ _environment = {
 }
 os.environ.clear()
 os.environ.update(_environment)
+
+# A machine may be slow at any moment; that is no property of the code.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")

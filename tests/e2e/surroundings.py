@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 TIME_SCALE = 20
 """A time limit of 60 s, AWS's least, lasts 3 s here."""
 
-WAIT_TIMEOUT_S = 90
+WAIT_TIMEOUT_S = 150
 
 LOCAL_AWS_COMMAND = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "local", "--port", "0", "--json"]
 
