@@ -1,6 +1,6 @@
 """How long a job's process needs until the user's function runs, over bare Python.
 
-    python benchmarks/startup.py [RUNS]
+    python -m benchmarks.startup [RUNS]
 
 The payload is the demo's: the digits in three parts as argument, and a function that tells when it was
 called. S3 is the local AWS. Both figures of a pair are taken in turn, so that a noisy machine moves both.
