@@ -64,9 +64,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
         """Return where the server shall put an asset: a file of ours, so that it needs no credentials."""
-        from . import covalent_assets
+        from . import covalent_assets, pipeline
 
-        return covalent_assets.uri_of(self._task_group(task_group_metadata).spool_dir / object_key)
+        dispatch_id, group_id = task_group_metadata["dispatch_id"], task_group_metadata["task_group_id"]
+        return covalent_assets.uri_of(
+            pipeline.spool_dir_for(self._settings(), dispatch_id, group_id) / object_key
+        )
 
     async def send(
         self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]

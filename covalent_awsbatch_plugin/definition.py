@@ -72,8 +72,8 @@ async def _find_or_register(session: Session, wanted: dict[str, Any]) -> str:
     try:
         with explained(session.account, f"find or register the job definition {name!r}"):
             found = await batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")
-            for known in found["jobDefinitions"]:
-                return str(known["jobDefinitionArn"])
+            if found["jobDefinitions"]:
+                return str(found["jobDefinitions"][0]["jobDefinitionArn"])
             return str((await batch.register_job_definition(**wanted))["jobDefinitionArn"])
     except ClientError as error:
         raise SubmissionError(

@@ -22,12 +22,10 @@ from .glue import CONTAINER_KEY, Composed
 from .job import Job, JobStatus
 from .session import Session, in_thread
 from .settings import Settings
-from .transportable import Transportable
+from .transportable import CHUNK_BYTES, Transportable
 
 IN_MEMORY_BYTES = 4 << 20
 """Outcomes up to this size are read in one piece; larger ones go through a file."""
-
-READ_CHUNK_BYTES = 3 << 20
 
 OUTCOME_SECTIONS = {
     contract.SECTION_VALUE,
@@ -114,11 +112,7 @@ async def settle(
     if stored is not None and stored.outcome.status is OutcomeStatus.VALUE:
         return stored.verdict()
     if was_cancelled:
-        return cancelled(
-            node_id,
-            stdout=stored.text(contract.SECTION_STDOUT) if stored else "",
-            stderr=stored.text(contract.SECTION_STDERR) if stored else "",
-        )
+        return cancelled(node_id, **(stored.streams() if stored is not None else {}))
     if stored is not None:
         return _failed_inside(stored, job, job_id, settings)
     return await _failed_outside(session, settings, node_id, job, job_id)
@@ -142,26 +136,27 @@ class Stored:
         self.file.seek(section.offset)
         return sanitised(self.file.read(section.length).decode("utf-8", errors="replace"))
 
+    def streams(self) -> dict[str, str]:
+        """Return what the task printed, by the names that a verdict has for it."""
+        return {
+            "stdout": self.text(contract.SECTION_STDOUT),
+            "stderr": self.text(contract.SECTION_STDERR),
+        }
+
     def verdict(self) -> Verdict:
         """Return the verdict on a task that returned a value."""
         header = _value_header(
             self.outcome.python_version, self.outcome.cloudpickle_version, self.outcome.container
         )
         value = Value(header, self.text(contract.SECTION_OBJECT_STRING).encode(), self._value_chunks)
-        return Verdict(
-            self.outcome.node_id,
-            VerdictStatus.COMPLETED,
-            value,
-            stdout=self.text(contract.SECTION_STDOUT),
-            stderr=self.text(contract.SECTION_STDERR),
-        )
+        return Verdict(self.outcome.node_id, VerdictStatus.COMPLETED, value, **self.streams())
 
     def _value_chunks(self) -> Iterator[bytes]:
         section = self.sections[contract.SECTION_VALUE]
         self.file.seek(section.offset)
         remaining = section.length
         while remaining > 0:
-            chunk = self.file.read(min(remaining, READ_CHUNK_BYTES))
+            chunk = self.file.read(min(remaining, CHUNK_BYTES))
             if not chunk:
                 raise contract.EnvelopeError("the value is cut short")
             remaining -= len(chunk)
@@ -219,7 +214,7 @@ async def _get(store: Any, key: str, spool_dir: Path) -> Stored | None:
             file: BinaryIO = io.BytesIO(bytes(await answer.bytes_async()))
         else:
             file = (spool_dir / key.replace("/", "_")).open("w+b")
-            async for chunk in answer.stream(min_chunk_size=READ_CHUNK_BYTES):
+            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 await in_thread(partial(file.write, chunk))
     except (NotFoundError, FileNotFoundError):
         return None
@@ -242,12 +237,7 @@ def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Setti
     if outcome.status is OutcomeStatus.TERMINATED and job is not None:
         headline = _headline(job)
     parts = [headline, failure.traceback.rstrip(), _job_lines(job, job_id, settings, outcome)]
-    return failed(
-        outcome.node_id,
-        "\n\n".join(part for part in parts if part),
-        stdout=stored.text(contract.SECTION_STDOUT),
-        stderr=stored.text(contract.SECTION_STDERR),
-    )
+    return failed(outcome.node_id, "\n\n".join(part for part in parts if part), **stored.streams())
 
 
 async def _failed_outside(

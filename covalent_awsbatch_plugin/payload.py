@@ -48,11 +48,6 @@ class Group:
     group_id: int
     calls: list[Call]
 
-    @property
-    def node_ids(self) -> list[int]:
-        """Return the nodes of the group, in the order in which they run."""
-        return [call.node_id for call in self.calls]
-
 
 async def upload(session: Session, bucket: str, group: Group, spool_dir: Path) -> str:
     """Bring a group's functions and arguments into the bucket and return the payload's s3:// address.
@@ -60,14 +55,16 @@ async def upload(session: Session, bucket: str, group: Group, spool_dir: Path) -
     Raises BucketError where the bucket does not take them.
     """
     store = await session.store(bucket)
+    function_keys = []
     for call in group.calls:
         function = await in_thread(call.function.pickle_bytes)
         key = function_key(group.dispatch_id, function)
         await session.once(("function", bucket, key), partial(_put, store, bucket, key, function))
+        function_keys.append(key)
     key = contract.payload_key(group.dispatch_id, group.group_id)
     path = spool_dir / "payload"
     try:
-        await in_thread(partial(write, group, path))
+        await in_thread(partial(write, group, function_keys, path))
         await _put(store, bucket, key, path)
     finally:
         await in_thread(partial(path.unlink, missing_ok=True))
@@ -91,10 +88,13 @@ def function_key(dispatch_id: str, function: bytes) -> str:
     return contract.function_key(dispatch_id, hashlib.sha256(function).hexdigest())
 
 
-def write(group: Group, path: Path) -> None:
-    """Write a group's payload to a file, pickle by pickle, without holding any of them whole."""
+def write(group: Group, function_keys: list[str], path: Path) -> None:
+    """Write a group's payload to a file, pickle by pickle, without holding any of them whole.
+
+    `function_keys` are the S3 keys of the calls' functions, in the order of the calls.
+    """
     sections = _Sections()
-    tasks = [_task(group, call, sections) for call in group.calls]
+    tasks = [_task(call, key, sections) for call, key in zip(group.calls, function_keys, strict=True)]
     header = contract.Payload(group.dispatch_id, tasks).to_json()
     with path.open("wb") as file:
         file.write(contract.pack_header(header, sections.lengths))
@@ -120,10 +120,10 @@ class _Sections:
             yield from source()
 
 
-def _task(group: Group, call: Call, sections: _Sections) -> contract.Task:
+def _task(call: Call, function_key: str, sections: _Sections) -> contract.Task:
     return contract.Task(
         node_id=call.node_id,
-        function_key=function_key(group.dispatch_id, call.function.pickle_bytes()),
+        function_key=function_key,
         python_version=call.function.python_version,
         cloudpickle_version=call.function.cloudpickle_version,
         args=[_input(each, sections) for each in call.args],

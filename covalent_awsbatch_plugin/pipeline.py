@@ -1,4 +1,4 @@
-"""The way of one task group, as every door walks it: ground, image, payload, job, verdict.
+"""The way of one task group, as every door walks it: glue, image, ground, payload, job, verdict.
 
 What runs is kept in `running`, so that a cancellation, which comes through another executor object, finds
 it. Nothing but verdicts leaves this module: an exception that escaped would leave a node RUNNING.

@@ -49,7 +49,6 @@ CREDENTIALS_LIFETIME = timedelta(minutes=10)
 """How long the S3 store may use credentials that name no end before it asks again."""
 
 BAD_CREDENTIAL_CODES = {
-    "AccessDeniedException",
     "AuthFailure",
     "ExpiredToken",
     "ExpiredTokenException",
@@ -259,7 +258,7 @@ def explained(account: Account, action: str) -> Iterator[None]:
             f"`endpoint_url`."
         ) from error
     except aws.ClientError as error:
-        if error_code(error) in BAD_CREDENTIAL_CODES - {"AccessDeniedException"}:
+        if error_code(error) in BAD_CREDENTIAL_CODES:
             raise CredentialsError(
                 f"AWS does not accept the credentials ({account}): could not {action}: "
                 f"{error_message(error)} Renew them, or correct `profile` or `credentials`."

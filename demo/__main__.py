@@ -16,9 +16,9 @@ from typing import Any
 
 from rich.console import Console
 
+from covalent_awsbatch_plugin.job import JobStatus
 from demo.private_covalent import PrivateCovalent
 
-JOB_STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 STOP_TIMEOUT_S = 45
 
 
@@ -69,7 +69,8 @@ def batch_client(settings: dict[str, Any]) -> Any:
 def count_jobs(batch: Any, queue: str) -> dict[str, int]:
     """Return how many jobs of the queue are in which state."""
     return {
-        state: len(batch.list_jobs(jobQueue=queue, jobStatus=state)["jobSummaryList"]) for state in JOB_STATES
+        state.value: len(batch.list_jobs(jobQueue=queue, jobStatus=state.value)["jobSummaryList"])
+        for state in JobStatus
     }
 
 
