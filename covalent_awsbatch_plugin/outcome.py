@@ -19,7 +19,7 @@ from .contract import OutcomeStatus
 from .diagnosis import diagnose
 from .errors import BucketError
 from .glue import CONTAINER_KEY, Composed
-from .job import Job, JobStatus
+from .job import Job
 from .session import Session, in_thread
 from .settings import Settings
 from .transportable import CHUNK_BYTES, Transportable
@@ -178,26 +178,31 @@ def _value_header(
 async def _fetch(
     store: Any, dispatch_id: str, node_id: int, job: Job | None, spool_dir: Path
 ) -> Stored | None:
-    """Return the outcome of the last attempt, or of any attempt that gave a value."""
-    last_attempt = max(1, len(job.attempts)) if job is not None else None
-    if last_attempt is not None:
-        stored = await _get(store, contract.outcome_key(dispatch_id, node_id, last_attempt), spool_dir)
-        if stored is not None:
-            return stored
-        if job is not None and job.status is JobStatus.FAILED and last_attempt == 1:
-            return None
-    best: Stored | None = None
-    for key in await _keys(store, contract.outcome_prefix(dispatch_id, node_id)):
-        stored = await _get(store, key, spool_dir)
-        if stored is not None and (last_attempt is None or stored.outcome.status is OutcomeStatus.VALUE):
-            best = stored
-    return best
+    """Return the outcome of an attempt that gave a value, or else of the last attempt.
+
+    The last attempt is looked at first: nearly always there is no other.
+    """
+    if job is None:  # how many attempts there were is not known any more
+        stored = [await _get(store, key, spool_dir) for key in await _keys(store, dispatch_id, node_id)]
+        return _with_value(stored) or next(reversed(stored), None)
+    last_attempt = max(1, len(job.attempts))
+    last = await _get(store, contract.outcome_key(dispatch_id, node_id, last_attempt), spool_dir)
+    if last_attempt == 1 or _with_value([last]) is not None:
+        return last
+    earlier_keys = [contract.outcome_key(dispatch_id, node_id, each) for each in range(1, last_attempt)]
+    earlier = [await _get(store, key, spool_dir) for key in earlier_keys]
+    return _with_value(earlier) or last
 
 
-async def _keys(store: Any, prefix: str) -> list[str]:
+def _with_value(stored: list[Stored | None]) -> Stored | None:
+    return next((each for each in stored if each and each.outcome.status is OutcomeStatus.VALUE), None)
+
+
+async def _keys(store: Any, dispatch_id: str, node_id: int) -> list[str]:
     import obstore
     from obstore.exceptions import BaseError
 
+    prefix = contract.outcome_prefix(dispatch_id, node_id)
     try:
         return sorted([meta["path"] async for batch in obstore.list(store, prefix) for meta in batch])
     except BaseError as error:

@@ -6,6 +6,7 @@ import asyncio
 import io
 from functools import partial
 
+import cloudpickle
 import covalent as ct
 import pytest
 from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeError
@@ -309,3 +310,41 @@ async def test_an_outcome_that_is_damaged_or_foreign_is_found_out(aws, content, 
         await call(
             executor, write_and_die, executor.s3_bucket_name, executor.endpoint_url, dispatch_id="damaged"
         )
+
+
+async def test_the_value_of_an_earlier_attempt_counts(aws):
+    """The host is lost after the value was stored, and the attempt that follows fails."""
+    value = cloudpickle.dumps("first")
+    outcome = contract.Outcome(
+        "twice", 0, contract.OutcomeStatus.VALUE, "job", 1, 0.0, 1.0, "3.11.7", cloudpickle.__version__
+    )
+    lengths = {"value": len(value), "object_string": 0, "stdout": 0, "stderr": 0}
+    content = contract.pack_header(outcome.to_json(), lengths) + value
+    key = contract.outcome_key("twice", 0, 1)
+
+    def store_or_fail(bucket, endpoint_url):
+        import os
+        import time
+
+        import obstore
+        from obstore.store import S3Store
+
+        if os.environ["AWS_BATCH_JOB_ATTEMPT"] == "2":
+            raise ValueError("second")
+        store = S3Store(bucket, endpoint=endpoint_url, client_options={"allow_http": True})
+        obstore.put(store, key, content)
+        print("stored", flush=True)
+        time.sleep(300)
+
+    def lose_the_host():
+        job = aws.wait_for_job("twice", "RUNNING")
+        eventually(lambda: "stored" in "".join(aws.log_lines(job["jobId"])))
+        aws.control("POST", f"jobs/{job['jobId']}/lose-host")
+
+    executor = executor_for(aws, retry_attempts=2)
+    answer, _ = await asyncio.gather(
+        call(executor, store_or_fail, executor.s3_bucket_name, executor.endpoint_url, dispatch_id="twice"),
+        asyncio.to_thread(lose_the_host),
+    )
+    assert answer.get_deserialized() == "first"
+    assert len(aws.jobs_of("twice")[0]["attempts"]) == 2
