@@ -1,9 +1,10 @@
-# The commands of the README. Everything lives in .venv; `make clean` takes it away.
+# The commands of the README. Everything lives in .venv and .demo; `make clean` takes it away.
 PYTHON ?= python3
+RUNNER ?= process
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint base-image clean
 
 $(VENV)/%.installed: setup.py requirements.txt
 	@echo "Installing into $(VENV), about a minute the first time …"
@@ -12,7 +13,7 @@ $(VENV)/%.installed: setup.py requirements.txt
 	@touch $@
 
 demo: $(VENV)/demo.installed
-	@$(BIN)/python -m demo
+	@$(BIN)/python -m demo --runner $(RUNNER)
 
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(ARGS)
@@ -22,5 +23,9 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# For machines that reach no public registry of images; as root, on Debian or Ubuntu.
+base-image:
+	.ci/base-image covalent-awsbatch-base:3.11
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .demo build *.egg-info

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from . import requirements
 from .outcome import Value, Verdict
 from .payload import Call, HookCall
-from .transportable import Transportable, base64_chunks, from_archive, from_attributes, write_archive
+from .transportable import (
+    Transportable,
+    base64_chunks,
+    from_archive,
+    from_attributes,
+    plain_value,
+    reference_in,
+    write_archive,
+)
+
+log = logging.getLogger(__name__)
 
 DEPS_IN_ORDER = ("bash", "pip")
 """Covalent runs them in this order, before every other hook."""
+
+MAX_DEPS_BYTES = 64 << 10
+"""The pickles of a DepsPip have a few hundred bytes; larger ones are not looked at."""
+
+_PIP_FUNCTION = ("covalent._workflow.depspip", "apply_pip_deps")
+"""What Covalent's own hook for DepsPip calls."""
 
 
 def calls_from_files(task_specs: Iterable[Any], resources: Any) -> list[Call]:
@@ -47,12 +66,37 @@ def _argument(inputs: Mapping[int, str], node_id: int) -> Transportable | int:
 
 def _hook_from_json(hook: Mapping[str, Any]) -> HookCall:
     attributes = hook["attributes"]
-    return HookCall(
-        function=from_attributes(attributes["apply_fn"]["attributes"]),
-        args=from_attributes(attributes["apply_args"]["attributes"]),
-        kwargs=from_attributes(attributes["apply_kwargs"]["attributes"]),
-        retval_keyword=attributes.get("retval_keyword", ""),
+    return _hook(
+        from_attributes(attributes["apply_fn"]["attributes"]),
+        from_attributes(attributes["apply_args"]["attributes"]),
+        from_attributes(attributes["apply_kwargs"]["attributes"]),
+        attributes.get("retval_keyword", ""),
     )
+
+
+def _hook(
+    function: Transportable, args: Transportable, kwargs: Transportable, retval_keyword: str
+) -> HookCall:
+    call = HookCall(function, args, kwargs, retval_keyword)
+    return replace(call, pip_packages=_pip_packages(call))
+
+
+def _pip_packages(hook: HookCall) -> tuple[str, ...] | None:
+    """Return what a hook installs if it is Covalent's own for DepsPip, and an image can hold it.
+
+    Its arguments are the list of packages and the text of a requirements file, which wins.
+    """
+    if max(hook.function.length, hook.args.length) > MAX_DEPS_BYTES:
+        return None
+    if reference_in(hook.function.pickle_bytes()) != _PIP_FUNCTION:
+        return None
+    try:
+        packages, content = plain_value(hook.args.pickle_bytes())
+        return tuple(requirements.normalised(requirements.lines_of(content) if content else packages))
+    except (ValueError, TypeError, AttributeError) as error:
+        # Covalent then installs them at the task's start, in the container.
+        log.info("The packages of a DepsPip cannot be in the image: %s", error)
+        return None
 
 
 def call_from_objects(node_id: int, function: Any, args: list[Any], kwargs: dict[str, Any]) -> Call:
@@ -69,11 +113,11 @@ def call_from_objects(node_id: int, function: Any, args: list[Any], kwargs: dict
 
 
 def _hook_from_objects(function: Any, args: Any, kwargs: Any, retval_keyword: str) -> HookCall:
-    return HookCall(
-        function=from_attributes(vars(function)),
-        args=from_attributes(vars(args)),
-        kwargs=from_attributes(vars(kwargs)),
-        retval_keyword=retval_keyword,
+    return _hook(
+        from_attributes(vars(function)),
+        from_attributes(vars(args)),
+        from_attributes(vars(kwargs)),
+        retval_keyword,
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -55,13 +57,65 @@ def request(settings: Settings, ground: Ground, image: str) -> dict[str, Any]:
             "logDriver": "awslogs",
             "options": {
                 "awslogs-group": settings.batch_job_log_group_name,
-                "awslogs-region": ground.region,
+                "awslogs-region": ground.identity.region,
             },
         }
     content = {"type": "container", "platformCapabilities": ["EC2"], "containerProperties": container}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     name = f"{settings.batch_job_definition_name}-{digest[:DEFINITION_HASH_CHARS]}"
     return {"jobDefinitionName": name, **content}
+
+
+def pattern(settings: Settings) -> re.Pattern[str]:
+    """Return what the names of these settings' definitions look like."""
+    return re.compile(rf"{re.escape(settings.batch_job_definition_name)}-[0-9a-f]{{{DEFINITION_HASH_CHARS}}}")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A revision of a job definition that jobs may use."""
+
+    name: str
+    arn: str
+    image: str
+
+
+async def registered(session: Session, settings: Settings) -> list[Registered]:
+    """Return the active job definitions that this package has registered under the settings' name.
+
+    Raises SubmissionError where AWS Batch does not list them.
+    """
+    from botocore.exceptions import ClientError
+
+    ours = pattern(settings)
+    batch = await session.client("batch")
+    try:
+        with explained(session.account, "list the job definitions"):
+            pages = batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
+            found = [each async for page in pages for each in page["jobDefinitions"]]
+    except ClientError as error:
+        raise SubmissionError(f"AWS Batch does not list its definitions: {error_message(error)}") from error
+    return [
+        Registered(each["jobDefinitionName"], each["jobDefinitionArn"], each["containerProperties"]["image"])
+        for each in found
+        if ours.fullmatch(each["jobDefinitionName"])
+    ]
+
+
+async def deregister(session: Session, unused: Registered) -> None:
+    """Let no new job use a definition; jobs that run go on.
+
+    Raises SubmissionError where AWS Batch refuses.
+    """
+    from botocore.exceptions import ClientError
+
+    batch = await session.client("batch")
+    try:
+        with explained(session.account, f"deregister the job definition {unused.name!r}"):
+            await batch.deregister_job_definition(jobDefinition=unused.arn)
+    except ClientError as error:
+        text = f"AWS Batch did not deregister {unused.name!r}: {error_message(error)}"
+        raise SubmissionError(text) from error
 
 
 async def _find_or_register(session: Session, wanted: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
-"""Why a job ended without an outcome, and what to do: a table over AWS's own texts, without any I/O."""
+"""Why a job ended without a value, and what to do: a table over AWS's own texts, without any I/O."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from .contract import EXIT_RUNTIME_FAULT, EXIT_TERMINATED
 from .job import Job
+from .settings import MIB_PER_GB
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def _exit_code(*codes: int) -> Callable[[Job], bool]:
     return lambda job: job.exit_code in codes
 
 
+_OUT_OF_MEMORY = Diagnosis("ran out of memory", "raise memory")
+
 # The first match counts: AWS's reasons say more than an exit code.
 _RULES = [
     _Rule(
@@ -43,12 +46,26 @@ _RULES = [
         Diagnosis("ran into its time limit", "raise time_limit, or give the job more vCPUs"),
     ),
     _Rule(
-        _container_reason("OutOfMemoryError"),
-        Diagnosis("ran out of memory", "raise memory"),
+        lambda job: ran_out_of_memory(job),
+        _OUT_OF_MEMORY,
     ),
     _Rule(
         _status_reason("^Host EC2|Spot Task was interrupted"),
         Diagnosis("lost its host, and all its attempts with it", "raise retry_attempts or use on-demand"),
+    ),
+    _Rule(
+        _container_reason("exec format error|no matching manifest"),
+        Diagnosis(
+            "has an image for another processor than its instance's",
+            "set cpu_architecture (or build container_image_uri) for the queue's instances",
+        ),
+    ),
+    _Rule(
+        _container_reason('"python": executable file not found'),
+        Diagnosis(
+            "found no `python` in its image",
+            "leave container_image_uri empty, or give that image the four lines of the README",
+        ),
     ),
     _Rule(
         _container_reason("^CannotPull"),
@@ -108,9 +125,30 @@ _RULES = [
     ),
 ]
 
+_IN_LOG = {
+    r"No module named '?covalent_awsbatch_plugin": "this package's runtime",
+    r"No module named '?obstore": "obstore",
+}
+"""What a user's own image may lack of what the runtime needs to say anything at all, by Python's words."""
+
 _UNKNOWN = Diagnosis("ended without leaving an outcome", "see the reasons and the last log lines")
 
 
-def diagnose(job: Job) -> Diagnosis:
-    """Return why a job ended without an outcome, from AWS's texts and its exit code."""
-    return next((rule.diagnosis for rule in _RULES if rule.matches(job)), _UNKNOWN)
+def ran_out_of_memory(job: Job) -> bool:
+    """Tell whether the kernel ended something in the job's container for its memory, as ECS reports it."""
+    return "OutOfMemoryError" in job.container_reason
+
+
+def diagnose(job: Job, log_lines: Sequence[str] = ()) -> Diagnosis:
+    """Return why a job ended without a value, from AWS's texts, its exit code and its last log lines."""
+    for pattern, missing in _IN_LOG.items():
+        if any(re.search(pattern, line) for line in log_lines):
+            return Diagnosis(
+                f"ran in an image without {missing}",
+                "leave container_image_uri empty, or give that image the four lines of the README",
+            )
+    found = next((rule.diagnosis for rule in _RULES if rule.matches(job)), _UNKNOWN)
+    if found is _OUT_OF_MEMORY and job.memory_mib is not None:
+        limit = f"its limit was {job.memory_mib} MiB (memory={job.memory_mib / MIB_PER_GB:g})"
+        return replace(found, advice=f"{found.advice}: {limit}")
+    return found

@@ -10,6 +10,10 @@ AWSBatchError
 │   ├── QueueError            the job queue is missing, disabled or invalid
 │   ├── RoleError             an IAM role is missing
 │   └── ImageError            there is no container image to run
+│       ├── NoEngineError     none is in the registry, and no Docker engine is here to build it
+│       ├── RegistryError     ECR does not let us look, log in or create the repository
+│       ├── BuildError        the image cannot be built: pip's own words, or the engine's
+│       └── PushError         the registry does not take the image
 └── SubmissionError           AWS Batch refused the job or its definition
         └── DefinitionGoneError   the job definition was deregistered since it was found
 """
@@ -55,6 +59,22 @@ class RoleError(SetupError):
 
 class ImageError(SetupError):
     """There is no container image to run."""
+
+
+class NoEngineError(ImageError):
+    """No Docker engine answers."""
+
+
+class RegistryError(ImageError):
+    """ECR does not let us look, log in or create the repository."""
+
+
+class BuildError(ImageError):
+    """The image cannot be built."""
+
+
+class PushError(ImageError):
+    """The registry does not take the image."""
 
 
 class SubmissionError(AWSBatchError):

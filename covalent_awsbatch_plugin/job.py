@@ -47,6 +47,8 @@ class Job:
     log_stream: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     allowed_attempts: int = 1
+    memory_mib: int | None = None
+    """The memory limit of its container."""
 
     @classmethod
     def from_aws(cls, detail: dict[str, Any]) -> Job:
@@ -62,7 +64,13 @@ class Job:
             log_stream=container.get("logStreamName", ""),
             attempts=[_attempt(each) for each in detail.get("attempts", [])],
             allowed_attempts=detail.get("retryStrategy", {}).get("attempts", 1),
+            memory_mib=_memory_mib(container),
         )
+
+
+def _memory_mib(container: dict[str, Any]) -> int | None:
+    wanted = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
+    return int(wanted["MEMORY"]) if "MEMORY" in wanted else None
 
 
 def _attempt(detail: dict[str, Any]) -> Attempt:

@@ -7,7 +7,7 @@ of the job; otherwise the last attempt counts. Pickles are passed on unopened.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from . import contract, logs
 from .contract import OutcomeStatus
-from .diagnosis import diagnose
+from .diagnosis import diagnose, ran_out_of_memory
 from .errors import BucketError
 from .glue import CONTAINER_KEY, Composed
 from .job import Job
@@ -239,8 +239,11 @@ def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Setti
     outcome = stored.outcome
     failure = outcome.failure or contract.Failure("", "no reason was given")
     headline = f"{failure.type}: {failure.message}" if failure.type else failure.message
-    if outcome.status is OutcomeStatus.TERMINATED and job is not None:
+    if job is not None and outcome.status is OutcomeStatus.TERMINATED:
         headline = _headline(job)
+    elif job is not None and ran_out_of_memory(job):
+        # The runtime only sees a process die, or what the user's code makes of that.
+        headline = f"{_headline(job)}\n\n{headline}"
     parts = [headline, failure.traceback.rstrip(), _job_lines(job, job_id, settings, outcome)]
     return failed(outcome.node_id, "\n\n".join(part for part in parts if part), **stored.streams())
 
@@ -257,13 +260,13 @@ async def _failed_outside(
         )
     lines = await logs.tail(session, settings.batch_job_log_group_name, job.log_stream)
     log_text = "The last log lines:\n" + "\n".join(lines) if lines else "There are no log lines."
-    text = sanitised("\n\n".join([_headline(job), _job_lines(job, job_id, settings), log_text]))
+    text = sanitised("\n\n".join([_headline(job, lines), _job_lines(job, job_id, settings), log_text]))
     return failed(node_id, text, stderr=text + "\n")
 
 
-def _headline(job: Job) -> str:
+def _headline(job: Job, log_lines: Sequence[str] = ()) -> str:
     """Say in one line why AWS ended the job, with AWS's own words, and what to do."""
-    diagnosis = diagnose(job)
+    diagnosis = diagnose(job, log_lines)
     reasons = ": ".join(reason for reason in (job.status_reason, job.container_reason) if reason)
     exit_text = "no exit code" if job.exit_code is None else f"exit code {job.exit_code}"
     return (

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import contract
+from . import contract, requirements
 from .errors import BucketError
 from .session import Session, in_thread
 from .transportable import Transportable
@@ -26,6 +26,8 @@ class HookCall:
     args: Transportable
     kwargs: Transportable
     retval_keyword: str = ""
+    pip_packages: tuple[str, ...] | None = None
+    """What the hook would install, where that is all it does: an image that has it needs no such call."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,23 @@ class Group:
     dispatch_id: str
     group_id: int
     calls: list[Call]
+
+
+def without_pip(group: Group) -> tuple[Group, tuple[str, ...]]:
+    """Return a group without its hooks that only install packages, and those packages, for its image.
+
+    Where two of its calls want different versions of a package, one image cannot have both: they stay.
+    """
+    hooks = [hook for call in group.calls for hook in call.call_before]
+    lists = [hook.pip_packages for hook in hooks if hook.pip_packages is not None]
+    if not requirements.are_compatible(lists):
+        return group, ()
+    calls = [
+        replace(call, call_before=[hook for hook in call.call_before if hook.pip_packages is None])
+        for call in group.calls
+    ]
+    packages = requirements.normalised(line for each in lists for line in each)
+    return replace(group, calls=calls), tuple(packages)
 
 
 async def upload(session: Session, bucket: str, group: Group, spool_dir: Path) -> str:

@@ -1,4 +1,4 @@
-"""The way of one task group, as every door walks it: glue, image, ground, payload, job, verdict.
+"""The way of one task group, as every door walks it: glue, ground, image, payload, job, verdict.
 
 What runs is kept in `running`, so that a cancellation, which comes through another executor object, finds
 it. Nothing but verdicts leaves this module: an exception that escaped would leave a node RUNNING.
@@ -11,16 +11,19 @@ import contextlib
 import logging
 import os
 import shutil
+import time
 import traceback
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from . import contract, definition, glue, outcome, payload, preflight, submit
 from .errors import AWSBatchError, DefinitionGoneError
-from .image import image_uri
+from .image.environment import Recipe, recipe
+from .image.provide import environment_for, provide
+from .image.provide import forget as forget_image
 from .job import Job
 from .outcome import Verdict
 from .payload import Call, Group
@@ -54,6 +57,9 @@ class Running:
     node_ids: list[int]
     spool_dir: Path
     job_id: str = ""
+    started_s: float = field(default_factory=time.monotonic)
+    notes: list[str] = field(default_factory=list)
+    """What was done for the task outside its job; it goes before the task's stderr."""
     cancel_requested: asyncio.Event = field(default_factory=asyncio.Event)
     verdicts: asyncio.Task[list[Verdict]] | None = None
 
@@ -129,19 +135,53 @@ async def _run(task: Running, group: Group) -> list[Verdict]:
     answered = await in_thread(partial(answer_glue, group.calls))
     if answered is not None:
         return [answered]
-    image = image_uri(settings)
     session = open_session(settings)
     ground = await task.unless_cancelled(preflight.check(session, settings))
+    group, needs = await _needs(session, task, group)
+    image = await _image(session, task, ground, needs)
     payload_uri = await task.unless_cancelled(
         payload.upload(session, settings.s3_bucket_name, group, task.spool_dir)
     )
-    submission = partial(_submit, session, task, ground, image, payload_uri)
     try:
-        task.job_id = await submission()
-    except DefinitionGoneError:  # deregistered since it was found: make it again
+        task.job_id = await _submit(session, task, ground, image, payload_uri)
+    except DefinitionGoneError:  # deregistered since it was found, and perhaps its image was deleted
         definition.forget(session, settings, ground, image)
-        task.job_id = await submission()
+        if needs is not None:
+            forget_image(session, settings, needs)
+        image = await _image(session, task, ground, needs)
+        task.job_id = await _submit(session, task, ground, image, payload_uri)
     return await _settle(session, task, await _follow(session, task))
+
+
+async def _needs(session: Session, task: Running, group: Group) -> tuple[Group, Recipe | None]:
+    """Return the recipe of a group's image, and the group without the hooks that this image makes needless.
+
+    There is no recipe where the user has set an image; then DepsPip installs in the container.
+    """
+    if task.settings.container_image_uri:
+        return group, None
+    group, pip_packages = payload.without_pip(group)
+    function = group.calls[0].function
+    needed = await task.unless_cancelled(
+        environment_for(
+            session,
+            task.settings,
+            dispatch_id=task.dispatch_id,
+            python_version=function.python_version,
+            cloudpickle_version=function.cloudpickle_version,
+            pip_packages=pip_packages,
+        )
+    )
+    return group, recipe(needed)
+
+
+async def _image(session: Session, task: Running, ground: Ground, needs: Recipe | None) -> str:
+    if needs is None:
+        return task.settings.container_image_uri
+    image = await task.unless_cancelled(provide(session, task.settings, ground.identity, needs))
+    if image.made_at_s > task.started_s:
+        task.notes = [f"covalent-awsbatch: {note}" for note in image.notes]
+    return image.uri
 
 
 async def _submit(session: Session, task: Running, ground: Ground, image: str, payload_uri: str) -> str:
@@ -152,7 +192,7 @@ async def _submit(session: Session, task: Running, ground: Ground, image: str, p
         job_name=task.job_name,
         definition_arn=definition_arn,
         payload_uri=payload_uri,
-        region=ground.region,
+        region=ground.identity.region,
     )
     # Not to be given up half-way: a job whose id we never saw could not be ended.
     job_id = await submit.submit(session, wanted)
@@ -203,7 +243,7 @@ async def _follow(session: Session, task: Running) -> Job | None:
 async def _settle(session: Session, task: Running, job: Job | None) -> list[Verdict]:
     # After a restart only the job itself remembers that the user cancelled it.
     cancelled_before = job is not None and job.status_reason == CANCEL_REASON
-    return [
+    verdicts = [
         await outcome.settle(
             session,
             task.settings,
@@ -216,6 +256,8 @@ async def _settle(session: Session, task: Running, job: Job | None) -> list[Verd
         )
         for node_id in task.node_ids
     ]
+    notes = "".join(f"{note}\n" for note in task.notes)
+    return [replace(verdict, stderr=notes + verdict.stderr) for verdict in verdicts]
 
 
 async def recover(task: Running) -> list[Verdict]:

@@ -15,10 +15,28 @@ from .settings import Settings
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Who we are to AWS, and where."""
+
+    arn: str
+    region: str
+
+    @property
+    def partition(self) -> str:
+        """Return the part of AWS, such as "aws" or "aws-cn"."""
+        return self.arn.split(":")[1]
+
+    @property
+    def account_id(self) -> str:
+        """Return the account's twelve digits."""
+        return self.arn.split(":")[4]
+
+
+@dataclass(frozen=True)
 class Ground:
     """What a task stands on, as AWS knows it."""
 
-    region: str
+    identity: Identity
     job_role_arn: str
     """Empty where the job has the instance's role."""
     execution_role_arn: str
@@ -40,21 +58,24 @@ async def check(session: Session, settings: Settings) -> Ground:
 
 
 async def _check(session: Session, settings: Settings) -> Ground:
-    identity_arn = await _identity_arn(session)
+    who = await identity(session)
     _, _, job_role_arn, execution_role_arn = await asyncio.gather(
         _check_bucket(session, settings.s3_bucket_name),
         _check_queue(session, settings.batch_queue),
-        _role_arn(session, identity_arn, "batch_job_role_name", settings.batch_job_role_name),
-        _role_arn(session, identity_arn, "batch_execution_role_name", settings.batch_execution_role_name),
+        _role_arn(session, who, "batch_job_role_name", settings.batch_job_role_name),
+        _role_arn(session, who, "batch_execution_role_name", settings.batch_execution_role_name),
     )
-    return Ground(session.region, job_role_arn, execution_role_arn)
+    return Ground(who, job_role_arn, execution_role_arn)
 
 
-async def _identity_arn(session: Session) -> str:
-    """Ask who we are: it needs no permission, so only missing or refused credentials can fail it."""
+async def identity(session: Session) -> Identity:
+    """Ask who we are: it needs no permission, so only missing or refused credentials can fail it.
+
+    Raises CredentialsError or EndpointError.
+    """
     sts = await session.client("sts")
     with explained(session.account, "ask AWS for the identity"):
-        return str((await sts.get_caller_identity())["Arn"])
+        return Identity(str((await sts.get_caller_identity())["Arn"]), session.region)
 
 
 async def _check_bucket(session: Session, bucket: str) -> None:
@@ -91,7 +112,7 @@ async def _check_queue(session: Session, queue: str) -> None:
         raise QueueError(f"The job queue {queue!r} is {status} ({reason}): mend its compute environments.")
 
 
-async def _role_arn(session: Session, identity_arn: str, option: str, role: str) -> str:
+async def _role_arn(session: Session, who: Identity, option: str, role: str) -> str:
     if role == "" or role.startswith("arn:"):
         return role
     from botocore.exceptions import ClientError
@@ -106,6 +127,5 @@ async def _role_arn(session: Session, identity_arn: str, option: str, role: str)
             raise RoleError(text) from error
         if error_code(error) in {"AccessDenied", "AccessDeniedException"}:
             # Who may submit need not be allowed to read IAM; Batch itself will say if the role is missing.
-            _, partition, _, _, account_id, _ = identity_arn.split(":", 5)
-            return f"arn:{partition}:iam::{account_id}:role/{role}"
+            return f"arn:{who.partition}:iam::{who.account_id}:role/{role}"
         raise RoleError(f"The IAM role {role!r} cannot be looked at: {error_message(error)}") from error

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SERVICES = ("batch", "iam", "logs", "s3", "sts")
+SERVICES = ("batch", "ecr", "iam", "logs", "s3", "sts")
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -222,14 +222,18 @@ def session_for(account: Account) -> Session:
     return of_loop[account]
 
 
-_thread_limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = (
+_thread_limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, anyio.CapacityLimiter]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """Run blocking work in a thread of our own and return its result."""
-    limiter = _thread_limits.setdefault(asyncio.get_running_loop(), anyio.CapacityLimiter(MAX_THREADS))
+async def in_thread(function: Callable[[], T], *, lane: str = "short", at_once: int = MAX_THREADS) -> T:
+    """Run blocking work in a thread of our own and return its result.
+
+    What takes minutes has a lane of its own, where `at_once` such works run, so that short ones never wait.
+    """
+    lanes = _thread_limits.setdefault(asyncio.get_running_loop(), {})
+    limiter = lanes.setdefault(lane, anyio.CapacityLimiter(at_once))
     return await anyio.to_thread.run_sync(function, limiter=limiter)
 
 

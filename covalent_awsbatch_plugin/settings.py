@@ -1,7 +1,7 @@
 """The only list of the executor's options: names, defaults, units, limits and their texts.
 
 Values are public here (`memory` in GB, `time_limit` in seconds); the properties at the end turn them
-into the units that AWS wants, once. There is no I/O in this module.
+into the units that AWS wants, once. There is no I/O in this module, but for reading a requirements file.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from . import requirements as requirement_lines
 from .errors import SettingsError, UnknownOptionError
 
 CONFIG_SECTION = "executors.awsbatch"
@@ -49,6 +51,24 @@ class Pattern:
 def _none_is_empty(value: Any) -> Any:
     """Take None for the empty text: Python says None where TOML can only say ""."""
     return "" if value is None else value
+
+
+def _requirement_lines(value: Any) -> Any:
+    """Take a list of pip's lines, or the path of a requirements file, whose lines then travel themselves."""
+    if value is None or value == "":
+        return []
+    try:
+        if isinstance(value, (str, Path)):
+            value = requirement_lines.lines_of(Path(value).expanduser().read_text(encoding="utf-8"))
+        if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+            return requirement_lines.normalised(value)
+    except requirement_lines.UnusableRequirement as error:
+        raise PydanticCustomError("requirements", "{reason}", {"reason": str(error)}) from error
+    except (OSError, UnicodeError) as error:
+        text = "the requirements file cannot be read ({reason}); a list such as ['numpy==2.1'] would do too"
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise PydanticCustomError("requirements", text, {"reason": reason}) from error
+    return value
 
 
 def _enough_memory(value: float) -> float:
@@ -101,7 +121,10 @@ LOG_GROUP = Pattern(
 )
 REGION = Pattern(r"[a-z]{2}(?:-[a-z]+)+-\d", "an AWS region looks different", "us-east-1")
 ENDPOINT = Pattern(r"https?://[^\s/]+(?:/\S*)?", "an endpoint is a URL", "http://127.0.0.1:4599")
-IMAGE = Pattern(r"[^\s@]+(?:@sha256:[0-9a-f]{64})?", "an image's name has no spaces", "python:3.11-slim")
+_IMAGE = r"[^\s@]+(?:@sha256:[0-9a-f]{64})?"
+_IMAGE_RULE = "an image's name has no spaces"
+IMAGE = Pattern(_IMAGE, _IMAGE_RULE, "python:3.11-slim")
+BASE_IMAGE = Pattern(_IMAGE, _IMAGE_RULE, "python:{python}-slim", optional=False)
 
 Text = Annotated[str, BeforeValidator(_none_is_empty)]
 BucketName = Annotated[Text, AfterValidator(BUCKET)]
@@ -113,6 +136,9 @@ LogGroupName = Annotated[Text, AfterValidator(LOG_GROUP)]
 RegionName = Annotated[Text, AfterValidator(REGION)]
 EndpointURL = Annotated[Text, AfterValidator(ENDPOINT)]
 ImageURI = Annotated[Text, AfterValidator(IMAGE)]
+BaseImage = Annotated[Text, AfterValidator(BASE_IMAGE)]
+RequirementLines = Annotated[list[str], BeforeValidator(_requirement_lines)]
+Architecture = Literal["X86_64", "ARM64"]
 MemoryGB = Annotated[float, AfterValidator(_enough_memory)]
 
 
@@ -179,7 +205,32 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         example="0.1 or more",
     )
-    container_image_uri: ImageURI = _option("", "image that jobs run in")
+    container_image_uri: ImageURI = _option(
+        "", "image that jobs run in; empty: one is built from the next five options, once, and pushed"
+    )
+    base_image: BaseImage = _option(
+        "public.ecr.aws/docker/library/python:{python}-slim",
+        "image to build on, with the Python of your client and pip; `{python}` stands for that Python's "
+        "version, such as 3.11",
+    )
+    build_context: Text = _option(
+        "",
+        "directory on the server with a Dockerfile of your own, which is built and takes the place of "
+        "`base_image`",
+        unit="path",
+    )
+    requirements: RequirementLines = _option(
+        [], "what pip installs into the image: a list, or the path of a requirements file"
+    )
+    install_covalent: bool = _option(
+        True,
+        "whether the image has Covalent; only tasks that call electrons, build sublattices or run DepsBash "
+        "need it",
+        example="True or False",
+    )
+    cpu_architecture: Architecture = _option(
+        "X86_64", "processor that the image is built for, `X86_64` or `ARM64`: the queue's"
+    )
     endpoint_url: EndpointURL = _option(
         "", "endpoint of all AWS services, such as a local AWS; empty: AWS's own", unit="URL"
     )
@@ -258,7 +309,9 @@ def _refusal(error: ErrorDetails, configured: Mapping[str, Any]) -> str:
         if name in configured and configured[name] == value
         else ""
     )
-    return f"{name}={value!r}{place} is refused: {_rule(name, error)}."
+    # Requirements are many lines, and one of them may be refused for the secret that it holds.
+    shown = name if error["type"] == "requirements" else f"{name}={value!r}"
+    return f"{shown}{place} is refused: {_rule(name, error)}."
 
 
 def _rule(name: str, error: ErrorDetails) -> str:
@@ -273,7 +326,7 @@ def _rule(name: str, error: ErrorDetails) -> str:
         return f"the maximum is {limits['le']}{unit_text}; {example} would do"
     if error["type"] == "int_from_float":
         return f"it must be a whole number; {example} would do"
-    if error["type"] in {"pattern", "memory"}:
+    if error["type"] in {"pattern", "memory", "requirements"}:
         return error["msg"]
     return f"{error['msg'][0].lower()}{error['msg'][1:]}" + (f"; {example} would do" if example else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from .contract import ENV_PAYLOAD
@@ -77,6 +78,28 @@ async def terminate(session: Session, job_id: str, reason: str) -> None:
     batch = await session.client("batch")
     with explained(session.account, f"terminate the job {job_id}"):
         await batch.terminate_job(jobId=job_id, reason=reason[:MAX_REASON_CHARS])
+
+
+async def any_recent(session: Session, queue: str, definition_arn: str, since: datetime) -> bool:
+    """Tell whether a queue has a job of this definition that is not over, or was created since.
+
+    Raises SubmissionError where AWS Batch does not list them.
+    """
+    from botocore.exceptions import ClientError
+
+    batch = await session.client("batch")
+    filters = [{"name": "JOB_DEFINITION", "values": [definition_arn]}]
+    since_ms = since.timestamp() * 1000
+    try:
+        with explained(session.account, f"list the jobs of {definition_arn}"):
+            pages = batch.get_paginator("list_jobs").paginate(jobQueue=queue, filters=filters)
+            async for page in pages:
+                for each in page["jobSummaryList"]:
+                    if each["createdAt"] >= since_ms or not JobStatus(each["status"]).is_final:
+                        return True
+    except ClientError as error:
+        raise SubmissionError(f"AWS Batch does not list the jobs: {error_message(error)}") from error
+    return False
 
 
 async def find(session: Session, queue: str, job_name: str) -> list[tuple[str, JobStatus]]:

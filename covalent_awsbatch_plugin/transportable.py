@@ -1,8 +1,8 @@
 """Covalent's TransportableObject, read and written without Covalent and without opening its pickle.
 
 On disk such an object is an *archive*: two 8-byte big-endian offsets (of the object's string and of its
-data), a JSON header, `str(object)`, and the pickle in base64. Nothing here ever unpickles: the server
-must not run what a client, or whoever can write to the bucket, has sent.
+data), a JSON header, `str(object)`, and the pickle in base64. Nothing here ever imports or calls what a
+pickle names: the server must not run what a client, or whoever can write to the bucket, has sent.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import pickle
+import pickletools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 _OFFSET_BYTES = 8
 _PREAMBLE_BYTES = 2 * _OFFSET_BYTES
@@ -99,6 +101,38 @@ def from_attributes(attributes: Mapping[str, Any]) -> Transportable:
         length=len(text) // 4 * 3 - text[-2:].count(b"="),
         open_base64=lambda: (io.BytesIO(text), len(text)),
     )
+
+
+_REFERENCE_OPCODES = {"SHORT_BINUNICODE", "BINUNICODE", "STACK_GLOBAL"}
+_SILENT_OPCODES = {"PROTO", "FRAME", "MEMOIZE", "STOP"}
+
+
+def reference_in(pickled: bytes) -> tuple[str, str] | None:
+    """Return module and name of the one thing that a pickle is a reference to; None where it is more."""
+    opcodes = [each for each in pickletools.genops(pickled) if each[0].name not in _SILENT_OPCODES]
+    texts = [argument for _, argument, _ in opcodes if isinstance(argument, str)]
+    if len(opcodes) == 3 and len(texts) == 2 and {each[0].name for each in opcodes} <= _REFERENCE_OPCODES:
+        return texts[0], texts[1]
+    return None
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Opens lists, texts and numbers; without imports a pickle has nothing that it could call."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> NoReturn:
+        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")
+
+
+def plain_value(pickled: bytes) -> Any:
+    """Return what a pickle holds that holds nothing but lists, dicts, texts and numbers.
+
+    Raises ValueError for any other; nothing is imported or called.
+    """
+    try:
+        return _PlainUnpickler(io.BytesIO(pickled)).load()
+    except Exception as error:
+        # A damaged pickle raises whatever comes to it: KeyError, TypeError, EOFError …
+        raise ValueError(f"the pickle is no plain value: {error}") from error
 
 
 def write_archive(path: Path, header: dict[str, Any], object_string: bytes, chunks: Iterator[bytes]) -> int:

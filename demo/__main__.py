@@ -1,4 +1,7 @@
-"""`make demo`: an AWS Batch and a Covalent server of one's own, a workflow on both, and nothing left."""
+"""`make demo`: an AWS Batch and a Covalent server of one's own, a workflow on both, and nothing left.
+
+With containers the registry's images are kept beside this package, so that a second run builds none.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import click
 from rich.console import Console
 
 from covalent_awsbatch_plugin.job import JobStatus
@@ -21,12 +27,16 @@ from demo.private_covalent import PrivateCovalent
 
 STOP_TIMEOUT_S = 45
 
+CONTAINERS_STATE_DIR = Path(__file__).parents[1] / ".demo"
+
 
 @contextmanager
-def local_aws() -> Iterator[dict[str, Any]]:
+def local_aws(runner: str) -> Iterator[dict[str, Any]]:
     """Run `covalent-awsbatch local` in a process of its own and give the settings that it prints."""
+    state = ["--state-dir", str(CONTAINERS_STATE_DIR)] if runner == "docker" else []
+    command = ["local", "--port", "0", "--json", "--runner", runner, *state]
     process = subprocess.Popen(
-        [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "local", "--port", "0", "--json"],
+        [sys.executable, "-m", "covalent_awsbatch_plugin.cli", *command],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,  # Ctrl-C is for us, and we stop it
@@ -51,6 +61,27 @@ def configure(settings: dict[str, Any]) -> None:
 
     for name, value in {**settings, "memory": 0.5, "poll_freq": 2}.items():
         set_config(f"executors.awsbatch.{name}", value)
+
+
+def image_settings() -> dict[str, Any]:
+    """Return what the sweep's containers must have: the packages of this Python, and no Covalent."""
+    from demo.containers import base_image
+
+    base = base_image()
+    return {
+        "requirements": [f"{name}=={version(name)}" for name in ("numpy", "scikit-learn")],
+        "install_covalent": False,
+        **({} if base is None else {"base_image": base}),
+    }
+
+
+def registry_calls(endpoint_url: str) -> str:
+    """Tell how often the registry was asked, and how many images were pushed."""
+    with urllib.request.urlopen(f"{endpoint_url}/_local/calls") as answer:
+        calls = json.load(answer)
+    look_ups = calls.get("ecr", {}).get("DescribeImages", 0)
+    pushes = calls.get("registry", {}).get("PutManifest", 0)
+    return f"Image: {look_ups} look-up(s) in the registry, {pushes} image(s) built and pushed."
 
 
 def batch_client(settings: dict[str, Any]) -> Any:
@@ -93,14 +124,24 @@ def run_sweep(console: Console, settings: dict[str, Any]) -> int:
             in {"COMPLETED", "FAILED", "CANCELLED"}
         ),
     )
-    return 0 if show.report(console, ct.get_result(dispatch_id, wait=True)) else 1
+    succeeded = show.report(console, ct.get_result(dispatch_id, wait=True))
+    if "container_image_uri" not in settings:
+        console.print(registry_calls(settings["endpoint_url"]))
+    return 0 if succeeded else 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> int:
+@click.command()
+@click.option("--runner", type=click.Choice(["process", "docker"]), default="process", show_default=True)
+def main(runner: str) -> None:
+    """Run the sweep on an AWS Batch of this machine, whose jobs are processes or containers."""
+    sys.exit(run(runner))
+
+
+def run(runner: str) -> int:
     """Start what the demo needs, run it, and stop it again, whatever happens."""
     console = Console()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -110,7 +151,10 @@ def main() -> int:
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="covalent-awsbatch-demo-"))
             )
             console.print("Starting an AWS Batch on this machine …")
-            settings = stack.enter_context(local_aws())
+            settings = stack.enter_context(local_aws(runner))
+            if runner == "docker":
+                settings |= image_settings()
+                console.print("Jobs run in containers; the first run builds their image, about a minute.")
             console.print("Starting a Covalent server of its own …")
             covalent = PrivateCovalent(directory)
             os.environ.clear()
@@ -124,4 +168,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,12 +8,13 @@ PACKAGE = Path(__file__).parent.parent / "covalent_awsbatch_plugin"
 FLOORS = [
     {"cli"},
     {"awsbatch", "local"},
-    {"covalent_assets", "pipeline"},
+    {"covalent_assets", "pipeline", "prune"},
     {"outcome"},
     {"watch", "submit", "image", "definition", "payload", "logs", "glue"},
     {"preflight", "diagnosis"},
     {"session", "job", "runtime"},
     {"settings", "contract", "transportable"},
+    {"requirements"},
     {"errors"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""

@@ -8,7 +8,10 @@ import click
 
 from covalent_awsbatch_plugin import __version__
 
-COMMANDS = {"local": "Run AWS Batch, S3, IAM, STS and Logs on this machine."}
+COMMANDS = {
+    "image": "Make, look at and clear away the images that tasks run in.",
+    "local": "Run AWS Batch, S3, IAM, STS and Logs on this machine.",
+}
 """The subcommands and their one-line help; each is `command` in the module of its name."""
 
 

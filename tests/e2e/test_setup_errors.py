@@ -33,7 +33,6 @@ def one_sentence(text: str) -> bool:
         ({"credentials": "/no/such/file"}, r"credentials file '/no/such/file' is missing.*credentials"),
         ({"profile": "nobody"}, r"\(nobody\) could not be found.*profile"),
         ({"endpoint_url": "http://127.0.0.1:9"}, r"AWS did not answer \(.*127\.0\.0\.1:9.*endpoint_url"),
-        ({"container_image_uri": ""}, r"No container image is set.*container_image_uri"),
         ({"region": ""}, r"No AWS region is known.*region"),
     ],
 )

@@ -1,0 +1,287 @@
+"""The Docker engine: builds, pulls and pushes, and says in words what went wrong.
+
+All calls block and belong into a thread. Nothing is written to the user's Docker configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BuildError, ImageError, NoEngineError, PushError
+from ..settings import Architecture
+from .environment import PLATFORMS, WRONG_PYTHON, Recipe, context_image
+from .progress import Progress, Report, Stage
+
+if TYPE_CHECKING:
+    from .registry import Login
+
+ENGINE_TIMEOUT_S = 10
+SILENCE_TIMEOUT_S = 3600
+"""A build may say nothing for long while pip unpacks large packages."""
+
+LOCAL_NAME = "covalent-awsbatch"
+"""The engine's own name for the images that are built here, which keeps their layers for the next."""
+
+BUILD_NETWORK = "host"
+"""Packages are fetched as this machine fetches them, through its VPN or a proxy on its loopback."""
+
+TAIL_LINES = 15
+MAX_PIP_ERRORS = 3
+
+_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_DISK_FULL = "no space left on device"
+_FOREIGN_PROCESSOR = "exec format error"
+_REFUSED_LOGIN = re.compile(
+    "authorization token|no basic auth|unauthorized|authentication required|denied:", re.IGNORECASE
+)
+_NO_REPOSITORY = re.compile("name unknown|repository with name .* does not exist", re.IGNORECASE)
+
+
+class LoginRefusedError(PushError):
+    """The registry does not accept the login that it gave out itself; another may do."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An image as the registry knows it."""
+
+    digest: str
+    size_bytes: int
+    """What had to be sent, compressed or not as the engine counts it; layers that were there cost nothing."""
+
+
+class Engine:
+    """A connection to the Docker engine of this machine."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._api = client.api
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def has(self, name: str) -> bool:
+        """Tell whether the engine has an image, without asking any registry."""
+        from docker.errors import ImageNotFound
+
+        try:
+            self._api.inspect_image(name)
+        except ImageNotFound:
+            return False
+        return True
+
+    def make(self, recipe: Recipe, build_context: Path | None, login: Login, report: Report) -> str:
+        """Build the image of a recipe and return the engine's name for it.
+
+        Raises ImageError with pip's own words where pip failed.
+        """
+        platform = self._foreign_platform(recipe.environment.cpu_architecture)
+        if build_context is None:
+            self._have_base(recipe.environment.base_image, platform, login, report)
+        else:
+            name = context_image(recipe.environment)
+            self._build(name, platform, report, path=str(build_context))
+        name = f"{LOCAL_NAME}:{recipe.tag}"
+        self._build(name, platform, report, fileobj=recipe.archive(), custom_context=True)
+        return name
+
+    def push(self, name: str, repository_uri: str, tag: str, login: Login, report: Report) -> Pushed:
+        """Push an image and return what the registry made of it.
+
+        Raises LoginRefusedError, or PushError where the registry refuses it for another reason.
+        """
+        target = f"{repository_uri}:{tag}"
+        with _explained(PushError, f"The image {target} could not be pushed"):
+            self._api.tag(name, repository_uri, tag)
+            try:
+                items = self._api.push(
+                    repository_uri, tag, auth_config=login.auth_config, stream=True, decode=True
+                )
+                return _follow_push(target, items, report)
+            finally:
+                # Only the name: the layers stay under the engine's own.
+                self._api.remove_image(target, noprune=True)
+
+    def _foreign_platform(self, architecture: Architecture) -> str | None:
+        """Return the platform to build for, or None where it is the engine's own."""
+        platform = PLATFORMS[architecture]
+        return None if platform.endswith(f"/{self._api.version()['Arch']}") else platform
+
+    def _have_base(self, base_image: str, platform: str | None, login: Login, report: Report) -> None:
+        """Pull the base image, unless the engine has it.
+
+        `docker pull` brings a newer one: a build must not depend on a registry that it does not need.
+        """
+        from docker.errors import DockerException
+
+        if platform is None and self.has(base_image):
+            return
+        auth = login.auth_config if base_image.startswith(f"{login.registry}/") else None
+        try:
+            for item in self._api.pull(
+                *_name_and_tag(base_image), auth_config=auth, platform=platform, stream=True, decode=True
+            ):
+                if "error" in item:
+                    raise BuildError(_cannot_pull(base_image, item["error"]))
+                report(Progress(Stage.PULL, base_image, 0, 0, item.get("status", "")))
+        except DockerException as error:
+            raise BuildError(_cannot_pull(base_image, _explanation(error))) from error
+
+    def _build(self, name: str, platform: str | None, report: Report, **source: Any) -> None:
+        with _explained(BuildError, f"The image {name} could not be built"):
+            items = self._api.build(
+                **source,
+                tag=name,
+                platform=platform,
+                network_mode=BUILD_NETWORK,
+                use_config_proxy=True,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            _follow_build(name, items, report)
+
+
+def connect() -> Engine:
+    """Connect to the engine that the `docker` command would use.
+
+    Raises NoEngineError where none answers.
+    """
+    import docker
+    from docker.context import ContextAPI
+    from docker.errors import DockerException
+
+    options: dict[str, Any] = {}
+    if "DOCKER_HOST" not in os.environ:
+        current = ContextAPI.get_current_context()
+        if current is not None and current.Host:
+            options = {"base_url": current.Host, "tls": current.TLSConfig or False}
+    make = docker.DockerClient if options else docker.from_env
+    try:
+        trial = make(timeout=ENGINE_TIMEOUT_S, **options)
+        trial.ping()
+        trial.close()
+        return Engine(make(timeout=SILENCE_TIMEOUT_S, **options))
+    except (DockerException, OSError) as error:
+        raise NoEngineError(_explanation(error)) from error
+
+
+@contextmanager
+def _explained(kind: type[ImageError], what: str) -> Iterator[None]:
+    """Turn what the Docker SDK raises into one sentence."""
+    import requests
+    from docker.errors import DockerException
+
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise kind(f"{what}: {_explanation(error)}.") from error
+
+
+def _explanation(error: BaseException) -> str:
+    text = getattr(error, "explanation", None) or str(error)
+    return text.strip().splitlines()[-1].rstrip(".") if text.strip() else type(error).__name__
+
+
+def _name_and_tag(image: str) -> tuple[str, str]:
+    """Split an image's name for a pull; without a tag or digest it is `latest`, as on the command line."""
+    name, at, digest = image.partition("@")
+    if at:
+        return name, digest
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "latest")
+
+
+def _cannot_pull(base_image: str, reason: str) -> str:
+    return (
+        f"The base image {base_image} cannot be pulled: {reason.rstrip('.')}. Check the network, or set "
+        f"base_image to an image that this engine can get."
+    )
+
+
+def _follow_build(name: str, items: Iterable[dict[str, Any]], report: Report) -> None:
+    """Read a build's output to its end.
+
+    Raises BuildError where it fails.
+    """
+    lines: deque[str] = deque(maxlen=TAIL_LINES)
+    pip_errors: list[str] = []
+    step, steps = 0, 0
+    for item in items:
+        if "error" in item:
+            raise BuildError(_build_failure(name, pip_errors, list(lines), item["error"]))
+        for line in _lines(item.get("stream", "")):
+            if found := _STEP.match(line):
+                step, steps = int(found[1]), int(found[2])
+                lines.clear()
+            lines.append(line)
+            if line.startswith("ERROR:"):
+                pip_errors.append(line)
+            report(Progress(Stage.BUILD, name, step, steps, line))
+
+
+def _lines(stream: str) -> list[str]:
+    return [line for line in _TERMINAL_COLOUR.sub("", stream).splitlines() if line.strip()]
+
+
+def _build_failure(name: str, pip_errors: list[str], tail: list[str], error: str) -> str:
+    """Say what a build failed of: pip's own words where it was pip, and the last lines in any case."""
+    headline = " ".join(pip_errors[:MAX_PIP_ERRORS]) or error.strip().splitlines()[-1]
+    said = "\n".join([*tail, error])
+    last_lines = "The last lines of the build:\n" + "\n".join(f"  {line}" for line in tail)
+    return f"The image {name} could not be built: {headline}\nNext step: {_advice(said)}.\n\n{last_lines}"
+
+
+def _advice(said: str) -> str:
+    if _DISK_FULL in said:
+        return "the Docker engine's disk is full: free some, for example with `docker system prune`"
+    if WRONG_PYTHON in said:
+        return "set base_image to an image with the client's Python, or leave it out"
+    if _FOREIGN_PROCESSOR in said:
+        return (
+            "this engine cannot run programs for that cpu_architecture: build on a machine that has it, "
+            "with `covalent-awsbatch image build`, or install QEMU's binfmt support"
+        )
+    return "correct requirements, DepsPip or base_image, and dispatch again"
+
+
+def _follow_push(target: str, items: Iterable[dict[str, Any]], report: Report) -> Pushed:
+    """Read a push's output to its end.
+
+    Raises LoginRefusedError or PushError.
+    """
+    sent: dict[str, tuple[int, int]] = {}
+    digest = ""
+    for item in items:
+        if "error" in item:
+            raise _push_failure(target, item["error"])
+        digest = item.get("aux", {}).get("Digest", digest)
+        detail = item.get("progressDetail") or {}
+        if item.get("status") == "Pushing" and "current" in detail:
+            sent[item["id"]] = (detail["current"], detail.get("total", detail["current"]))
+        done, total = (sum(each) for each in zip(*sent.values(), strict=True)) if sent else (0, 0)
+        report(Progress(Stage.PUSH, target, done, max(done, total), item.get("status", "")))
+    if digest == "":
+        raise PushError(f"The image {target} could not be pushed: the registry did not confirm it.")
+    return Pushed(digest, sum(done for done, _ in sent.values()))
+
+
+def _push_failure(target: str, error: str) -> PushError:
+    what = f"The image {target} could not be pushed: {error.strip().rstrip('.')}."
+    if _NO_REPOSITORY.search(error):
+        return PushError(f"{what} Create the repository, or correct ecr_repo_name.")
+    if _REFUSED_LOGIN.search(error):
+        text = "Check ecr:InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload and PutImage."
+        return LoginRefusedError(f"{what} {text}")
+    if _DISK_FULL in error:
+        return PushError(f"{what} The disk is full: free some, and dispatch again.")
+    return PushError(f"{what} Dispatch again when the registry is well.")
