@@ -13,7 +13,7 @@ REQUIREMENTS = [
     line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
 ]
 
-LOCAL = ["moto[server]>=5.2.5,<6", "a2wsgi>=1.10,<2", "starlette>=0.40", "uvicorn>=0.30"]
+LOCAL = ["aiohttp>=3.9,<4", "moto[server]>=5.2.5,<6", "a2wsgi>=1.10,<2", "starlette>=0.40", "uvicorn>=0.30"]
 DEMO = ["rich>=13", "scikit-learn>=1.4"]
 DEV = [
     "toml>=0.10",

@@ -73,32 +73,37 @@ def pattern(settings: Settings) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Registered:
-    """A revision of a job definition that jobs may use."""
+    """A revision of a job definition, anybody's; an inactive one may have jobs that are not over."""
 
     name: str
     arn: str
     image: str
+    """Empty where its jobs do not consist of one container."""
+    is_active: bool
 
 
-async def registered(session: Session, settings: Settings) -> list[Registered]:
-    """Return the active job definitions that this package has registered under the settings' name.
+async def registered(session: Session) -> list[Registered]:
+    """Return all job definitions of the account.
 
     Raises SubmissionError where AWS Batch does not list them.
     """
     from botocore.exceptions import ClientError
 
-    ours = pattern(settings)
     batch = await session.client("batch")
     try:
         with explained(session.account, "list the job definitions"):
-            pages = batch.get_paginator("describe_job_definitions").paginate(status="ACTIVE")
+            pages = batch.get_paginator("describe_job_definitions").paginate()
             found = [each async for page in pages for each in page["jobDefinitions"]]
     except ClientError as error:
         raise SubmissionError(f"AWS Batch does not list its definitions: {error_message(error)}") from error
     return [
-        Registered(each["jobDefinitionName"], each["jobDefinitionArn"], each["containerProperties"]["image"])
+        Registered(
+            name=each["jobDefinitionName"],
+            arn=each["jobDefinitionArn"],
+            image=each.get("containerProperties", {}).get("image", ""),
+            is_active=each["status"] == "ACTIVE",
+        )
         for each in found
-        if ours.fullmatch(each["jobDefinitionName"])
     ]
 
 

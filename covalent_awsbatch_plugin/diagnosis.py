@@ -37,6 +37,7 @@ def _exit_code(*codes: int) -> Callable[[Job], bool]:
     return lambda job: job.exit_code in codes
 
 
+_README = "leave container_image_uri empty, or give that image the four lines of the README"
 _OUT_OF_MEMORY = Diagnosis("ran out of memory", "raise memory")
 
 # The first match counts: AWS's reasons say more than an exit code.
@@ -62,16 +63,14 @@ _RULES = [
     ),
     _Rule(
         _container_reason('"python": executable file not found'),
-        Diagnosis(
-            "found no `python` in its image",
-            "leave container_image_uri empty, or give that image the four lines of the README",
-        ),
+        Diagnosis("found no `python` in its image", _README),
     ),
     _Rule(
-        _container_reason("^CannotPull"),
+        lambda job: could_not_pull(job),
         Diagnosis(
             "could not get its image",
-            "check container_image_uri, its architecture, the execution role's rights and the route to ECR",
+            "check the execution role's rights, the route to ECR and, if it is set, container_image_uri; an "
+            "image that was built for the task and deleted since is built again by the next dispatch",
         ),
     ),
     _Rule(
@@ -117,6 +116,14 @@ _RULES = [
         Diagnosis("did not find its program", "check that the image has Python and this package"),
     ),
     _Rule(
+        _exit_code(0),
+        Diagnosis(
+            "ended well but left no outcome",
+            "check that its image has no ENTRYPOINT, which would run something else than the task, and that "
+            "nobody deletes from the bucket",
+        ),
+    ),
+    _Rule(
         _exit_code(1),
         Diagnosis(
             "ended before it could read its task",
@@ -125,11 +132,30 @@ _RULES = [
     ),
 ]
 
-_IN_LOG = {
-    r"No module named '?covalent_awsbatch_plugin": "this package's runtime",
-    r"No module named '?obstore": "obstore",
-}
-"""What a user's own image may lack of what the runtime needs to say anything at all, by Python's words."""
+_IN_LOG = [
+    (
+        1,
+        re.compile(r"No module named '?covalent_awsbatch_plugin"),
+        Diagnosis("ran in an image without this package's runtime", _README),
+    ),
+    (
+        EXIT_RUNTIME_FAULT,
+        re.compile(r"^covalent-awsbatch: The image has no obstore"),
+        Diagnosis("ran in an image without an obstore that can be used", _README),
+    ),
+    (
+        2,
+        re.compile(r"can't open file '.*\bpython'"),
+        Diagnosis(
+            "ran in an image with an ENTRYPOINT that takes the job's command for its own arguments",
+            "leave container_image_uri empty, or end that image's Dockerfile with `ENTRYPOINT []`",
+        ),
+    ),
+]
+"""What keeps a user's own image from leaving an outcome, by its exit code and its log.
+
+The exit code tells that the log is Python's or the runtime's: what user code prints proves nothing.
+"""
 
 _UNKNOWN = Diagnosis("ended without leaving an outcome", "see the reasons and the last log lines")
 
@@ -139,14 +165,16 @@ def ran_out_of_memory(job: Job) -> bool:
     return "OutOfMemoryError" in job.container_reason
 
 
+def could_not_pull(job: Job) -> bool:
+    """Tell whether a job could not get its image, which may have been deleted."""
+    return job.container_reason.startswith("CannotPull")
+
+
 def diagnose(job: Job, log_lines: Sequence[str] = ()) -> Diagnosis:
     """Return why a job ended without a value, from AWS's texts, its exit code and its last log lines."""
-    for pattern, missing in _IN_LOG.items():
-        if any(re.search(pattern, line) for line in log_lines):
-            return Diagnosis(
-                f"ran in an image without {missing}",
-                "leave container_image_uri empty, or give that image the four lines of the README",
-            )
+    for exit_code, pattern, diagnosis in _IN_LOG:
+        if job.exit_code == exit_code and any(pattern.search(line) for line in log_lines):
+            return diagnosis
     found = next((rule.diagnosis for rule in _RULES if rule.matches(job)), _UNKNOWN)
     if found is _OUT_OF_MEMORY and job.memory_mib is not None:
         limit = f"its limit was {job.memory_mib} MiB (memory={job.memory_mib / MIB_PER_GB:g})"

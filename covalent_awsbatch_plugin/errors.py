@@ -12,6 +12,7 @@ AWSBatchError
 │   └── ImageError            there is no container image to run
 │       ├── NoEngineError     none is in the registry, and no Docker engine is here to build it
 │       ├── RegistryError     ECR does not let us look, log in or create the repository
+│       │   └── MissingRepositoryError   there is none to look into
 │       ├── BuildError        the image cannot be built: pip's own words, or the engine's
 │       └── PushError         the registry does not take the image
 └── SubmissionError           AWS Batch refused the job or its definition
@@ -67,6 +68,10 @@ class NoEngineError(ImageError):
 
 class RegistryError(ImageError):
     """ECR does not let us look, log in or create the repository."""
+
+
+class MissingRepositoryError(RegistryError):
+    """There is no ECR repository of this name."""
 
 
 class BuildError(ImageError):

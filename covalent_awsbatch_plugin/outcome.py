@@ -238,7 +238,9 @@ def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Setti
     """Tell of a task whose container could say itself why there is no value."""
     outcome = stored.outcome
     failure = outcome.failure or contract.Failure("", "no reason was given")
-    headline = f"{failure.type}: {failure.message}" if failure.type else failure.message
+    # The runtime's own sentences are for people; a type stands before what user code raised.
+    has_type = failure.type and outcome.status is not OutcomeStatus.FAULT
+    headline = f"{failure.type}: {failure.message}" if has_type else failure.message
     if job is not None and outcome.status is OutcomeStatus.TERMINATED:
         headline = _headline(job)
     elif job is not None and ran_out_of_memory(job):

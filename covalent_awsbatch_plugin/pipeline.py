@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import contract, definition, glue, outcome, payload, preflight, submit
+from .diagnosis import could_not_pull
 from .errors import AWSBatchError, DefinitionGoneError
 from .image.environment import Recipe, recipe
 from .image.provide import environment_for, provide
@@ -150,7 +151,10 @@ async def _run(task: Running, group: Group) -> list[Verdict]:
             forget_image(session, settings, needs)
         image = await _image(session, task, ground, needs)
         task.job_id = await _submit(session, task, ground, image, payload_uri)
-    return await _settle(session, task, await _follow(session, task))
+    job = await _follow(session, task)
+    if job is not None and needs is not None and could_not_pull(job):
+        forget_image(session, settings, needs)
+    return await _settle(session, task, job)
 
 
 async def _needs(session: Session, task: Running, group: Group) -> tuple[Group, Recipe | None]:

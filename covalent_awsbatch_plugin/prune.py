@@ -37,20 +37,27 @@ async def plan(session: Session, settings: Settings, before: datetime) -> Plan:
     """Return what may go of these settings' repository and job definitions.
 
     An image stays that was pushed or pulled at or after `before`, that carries a tag which is not ours, or
-    whose definition has a job in `batch_queue` that is not over or was created at or after `before`.
+    that somebody else's definition names; and so does one whose definitions have a job, in any queue, that
+    is not over or was created at or after `before`.
 
     Raises AWSBatchError where AWS does not answer.
     """
-    definitions = await definition.registered(session, settings)
+    ours = definition.pattern(settings)
+    definitions = await definition.registered(session)
+    queues = await submit.queues(session)
     doomed: list[StoredImage] = []
     unused: list[Registered] = []
     for image in await registry.images(session, settings.ecr_repo_name):
         if image.used_at >= before or not _is_ours(image):
             continue
-        users = [each for each in definitions if each.image.endswith(f"@{image.digest}")]
-        if not await _any_recent(session, settings, users, before):
+        reference = f"/{settings.ecr_repo_name}@{image.digest}"
+        users = [each for each in definitions if each.image.endswith(reference)]
+        active = [each for each in users if each.is_active]
+        if not all(ours.fullmatch(each.name) for each in active):
+            continue
+        if not await _any_recent(session, queues, users, before):
             doomed.append(image)
-            unused += users
+            unused += active
     return Plan(doomed, unused)
 
 
@@ -69,9 +76,10 @@ def _is_ours(image: StoredImage) -> bool:
 
 
 async def _any_recent(
-    session: Session, settings: Settings, definitions: list[Registered], since: datetime
+    session: Session, queues: list[str], definitions: list[Registered], since: datetime
 ) -> bool:
     for each in definitions:
-        if await submit.any_recent(session, settings.batch_queue, each.arn, since):
-            return True
+        for queue in queues:
+            if await submit.any_recent(session, queue, each.arn, since):
+                return True
     return False

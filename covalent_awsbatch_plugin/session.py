@@ -8,7 +8,9 @@ when its event loop ends. Nothing is read from, or written to, other tasks' envi
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import importlib
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -227,14 +229,34 @@ _thread_limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, a
 )
 
 
-async def in_thread(function: Callable[[], T], *, lane: str = "short", at_once: int = MAX_THREADS) -> T:
-    """Run blocking work in a thread of our own and return its result.
+async def in_thread(function: Callable[[], T]) -> T:
+    """Run short blocking work in a thread of our own and return its result."""
+    return await anyio.to_thread.run_sync(function, limiter=_thread_limit("short", MAX_THREADS))
 
-    What takes minutes has a lane of its own, where `at_once` such works run, so that short ones never wait.
+
+async def in_background(function: Callable[[], T], *, lane: str, at_once: int) -> T:
+    """Run blocking work of minutes in a thread, `at_once` of a lane, and return its result.
+
+    Neither a cancelled task nor the end of the process waits for it: who interrupts a build wants it to end.
     """
+    work: concurrent.futures.Future[T] = concurrent.futures.Future()
+    async with _thread_limit(lane, at_once):
+        threading.Thread(target=_fulfil, args=(work, function), name=lane, daemon=True).start()
+        return await asyncio.wrap_future(work)
+
+
+def _thread_limit(lane: str, at_once: int) -> anyio.CapacityLimiter:
     lanes = _thread_limits.setdefault(asyncio.get_running_loop(), {})
-    limiter = lanes.setdefault(lane, anyio.CapacityLimiter(at_once))
-    return await anyio.to_thread.run_sync(function, limiter=limiter)
+    return lanes.setdefault(lane, anyio.CapacityLimiter(at_once))
+
+
+def _fulfil(work: concurrent.futures.Future[T], function: Callable[[], T]) -> None:
+    if not work.set_running_or_notify_cancel():
+        return
+    try:
+        work.set_result(function())
+    except BaseException as error:  # noqa: BLE001 — it belongs to whoever waits for the result
+        work.set_exception(error)
 
 
 @contextmanager

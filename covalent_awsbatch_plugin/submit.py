@@ -80,6 +80,22 @@ async def terminate(session: Session, job_id: str, reason: str) -> None:
         await batch.terminate_job(jobId=job_id, reason=reason[:MAX_REASON_CHARS])
 
 
+async def queues(session: Session) -> list[str]:
+    """Return the ARNs of the account's job queues.
+
+    Raises SubmissionError where AWS Batch does not list them.
+    """
+    from botocore.exceptions import ClientError
+
+    batch = await session.client("batch")
+    try:
+        with explained(session.account, "list the job queues"):
+            pages = batch.get_paginator("describe_job_queues").paginate()
+            return [each["jobQueueArn"] async for page in pages for each in page["jobQueues"]]
+    except ClientError as error:
+        raise SubmissionError(f"AWS Batch does not list its queues: {error_message(error)}") from error
+
+
 async def any_recent(session: Session, queue: str, definition_arn: str, since: datetime) -> bool:
     """Tell whether a queue has a job of this definition that is not over, or was created since.
 

@@ -125,7 +125,7 @@ def run_sweep(console: Console, settings: dict[str, Any]) -> int:
         ),
     )
     succeeded = show.report(console, ct.get_result(dispatch_id, wait=True))
-    if "container_image_uri" not in settings:
+    if settings["container_image_uri"] == "":
         console.print(registry_calls(settings["endpoint_url"]))
     return 0 if succeeded else 1
 

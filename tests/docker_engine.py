@@ -7,6 +7,8 @@ and say so; `AWSBATCH_TEST_DOCKER=required` makes them fail instead, as in the p
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 import docker
@@ -39,6 +41,25 @@ def missing() -> str:
         client.close()
     found = output.decode().strip()
     return "" if found == PYTHON else f"the base image has Python {found}, the tests have {PYTHON}"
+
+
+@contextmanager
+def without_new_images() -> Iterator[None]:
+    """Remove the images that were built meanwhile: they are of tests alone."""
+    client = docker.from_env()
+    before = _built(client)
+    try:
+        yield
+    finally:
+        for name in _built(client) - before:
+            with suppress(DockerException):  # another test's image is built on it, or its container runs
+                client.api.remove_image(name)
+        client.close()
+
+
+def _built(client: docker.DockerClient) -> set[str]:
+    names = {tag for image in client.images.list() for tag in image.tags}
+    return {name for name in names if name.startswith(("covalent-awsbatch:", "covalent-awsbatch-context:"))}
 
 
 def require() -> None:

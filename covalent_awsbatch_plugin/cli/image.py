@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -26,18 +27,31 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MB = 1_000_000
-SHORT_DIGEST_CHARS = 19
+SHORT_DIGEST_CHARS = 12
+"""As `docker images` shows them."""
+
+PIPED_WIDTH = 200
 DEFAULT_OLDER_THAN_DAYS = 30.0
 
 ACCOUNT_OPTIONS = (
+    click.option("--credentials", help="AWS shared credentials file."),
     click.option("--profile", help="Profile of the AWS configuration."),
     click.option("--region", help="AWS region."),
     click.option("--endpoint-url", help="Endpoint of all AWS services, such as a local AWS."),
     click.option("--repository", "ecr_repo_name", help="ECR repository."),
 )
 
+PYTHON_VERSION = re.compile(r"\d+\.\d+(\.\w+)?")
+
+
+def _python_version(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not PYTHON_VERSION.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no version of Python such as 3.11.")
+    return value
+
+
 ENVIRONMENT_OPTIONS = (
-    click.option("--python", help="Python of the client.  [default: this one]"),
+    click.option("--python", callback=_python_version, help="Python of the client.  [default: this one]"),
     click.option("--cloudpickle", help="cloudpickle of the client.  [default: this one's]"),
     click.option("--obstore", help="obstore of the server.  [default: this one's]"),
     click.option("--covalent", help="Covalent of the server, or `none`.  [default: this one's]"),
@@ -68,16 +82,19 @@ def _with(*options: Callable[[Command], Command]) -> Callable[[Command], Command
 
 
 def _in_one_sentence(function: Command) -> Command:
-    """Show our own errors as a person wants them: without a traceback."""
+    """Show our own errors and AWS's as a person wants them: without a traceback."""
 
     @wraps(function)
     def run(**options: Any) -> Any:
+        from botocore.exceptions import ClientError
+
         from covalent_awsbatch_plugin.errors import AWSBatchError
+        from covalent_awsbatch_plugin.pipeline import explain
 
         try:
             return function(**options)
-        except AWSBatchError as error:
-            raise click.ClickException(str(error)) from error
+        except (AWSBatchError, ClientError) as error:
+            raise click.ClickException(explain(error)) from error
 
     return run  # type: ignore[return-value]  # wraps() keeps the signature, which no type says
 
@@ -86,7 +103,10 @@ def _in_one_sentence(function: Command) -> Command:
 @_with(*ENVIRONMENT_OPTIONS, *ACCOUNT_OPTIONS)
 @_in_one_sentence
 def build(**options: Any) -> None:
-    """Build the image of an environment and push it, unless the registry has it."""
+    """Build the image of an environment and push it, unless the registry has it.
+
+    Prints the image's URI, and nothing else, on standard output.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -102,7 +122,9 @@ def build(**options: Any) -> None:
         with _progress(console) as report:
             image = await provide(session, settings, who, made, report)
         for note in image.notes or (f"the registry has the image {made.tag} already: nothing was built",):
-            console.print(note, highlight=False, soft_wrap=True)
+            console.out(note, highlight=False)
+        if settings.container_image_uri:
+            console.out("container_image_uri is set: tasks run in that image, not in this", highlight=False)
         return image.uri
 
     click.echo(_run(work()))
@@ -141,13 +163,17 @@ def show(*, dockerfile: bool, **options: Any) -> None:
 def list_images(**options: Any) -> None:
     """List the images of the repository, the last used first."""
 
-    async def work() -> list[StoredImage]:
+    async def work() -> tuple[str, list[StoredImage]]:
         from covalent_awsbatch_plugin.image import registry
 
         settings = _settings(options)
-        return await registry.images(_session(settings), settings.ecr_repo_name)
+        return settings.ecr_repo_name, await registry.images(_session(settings), settings.ecr_repo_name)
 
-    _print_images(_run(work()))
+    repository, images = _run(work())
+    if images:
+        _print_images(images)
+    else:
+        click.echo(f"The repository {repository} has no images.", err=True)
 
 
 @command.command("prune")
@@ -163,9 +189,10 @@ def list_images(**options: Any) -> None:
 @_with(*ACCOUNT_OPTIONS)
 @_in_one_sentence
 def prune(*, older_than_days: float, yes: bool, **options: Any) -> None:
-    """Delete images that no recent job definition uses, and deregister their definitions.
+    """Delete images that no job has used for long, and deregister their job definitions.
 
-    Shows what would go, and does it with --yes. AWS Batch remembers a job for about a week: an image that
+    Shows what would go, and does it with --yes. Kept are images that a job definition of somebody else
+    names, and those with a tag that is not ours. AWS Batch remembers a job for about a week: an image that
     was pulled longer ago counts as unused, whatever ran in it.
     """
 
@@ -185,8 +212,12 @@ def prune(*, older_than_days: float, yes: bool, **options: Any) -> None:
         click.echo(f"{'Deregistered' if yes else 'Would deregister'} the job definition {each.name}")
     for image in planned.images:
         click.echo(f"{'Deleted' if yes else 'Would delete'} the image {' '.join(image.tags)}")
+    if not planned.images:
+        click.echo(f"There is nothing to delete that is unused for {older_than_days:g} days.")
+        return
     count, size_mb = len(planned.images), planned.size_bytes / MB
-    click.echo(f"{count} image(s), {size_mb:.0f} MB{'' if yes or not count else '; --yes deletes them'}")
+    total = f"{count} {'image' if count == 1 else 'images'}, {size_mb:.0f} MB"
+    click.echo(total if yes else f"{total}. Nothing was changed: repeat it with --yes to do so.")
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -203,6 +234,8 @@ def _settings(options: dict[str, Any]) -> Settings:
     if "requirements" in given:
         given["requirements"] = list(given["requirements"])
     if options.get("requirements_file"):
+        if "requirements" in given:
+            raise click.UsageError("Give --require or --requirements-file, not both.")
         given["requirements"] = options["requirements_file"]
     if options.get("covalent") == "none":
         given["install_covalent"] = False
@@ -222,7 +255,6 @@ async def _recipe(session: Session, settings: Settings, options: dict[str, Any])
 
     from covalent_awsbatch_plugin.image.environment import recipe
     from covalent_awsbatch_plugin.image.provide import environment_for
-    from covalent_awsbatch_plugin.requirements import normalised
 
     wanted = await environment_for(
         session,
@@ -230,10 +262,19 @@ async def _recipe(session: Session, settings: Settings, options: dict[str, Any])
         dispatch_id="",
         python_version=options["python"] or platform.python_version(),
         cloudpickle_version=options["cloudpickle"] or version("cloudpickle"),
-        pip_packages=normalised(options["pip_packages"]),
+        pip_packages=_lines("--pip-package", options["pip_packages"]),
     )
     others = {name: options[name] for name in ("obstore", "covalent") if options[name] not in (None, "none")}
     return recipe(replace(wanted, **others))
+
+
+def _lines(option: str, given: tuple[str, ...]) -> list[str]:
+    from covalent_awsbatch_plugin.requirements import UnusableRequirement, normalised
+
+    try:
+        return normalised(given)
+    except UnusableRequirement as error:
+        raise click.ClickException(f"{option} is refused: {error}.") from error
 
 
 def _progress(console: Console) -> AbstractContextManager[Report]:
@@ -245,15 +286,17 @@ def _progress(console: Console) -> AbstractContextManager[Report]:
 
 def _print_images(images: list[StoredImage]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("tag", "digest", "MB", "pushed", "last pulled")
+    console = Console()
+    columns = (Column("tag", no_wrap=True), "digest", Column("MB", justify="right"), "pushed", "last pulled")
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for image in images:
         table.add_row(
             " ".join(image.tags) or "(none)",
-            image.digest[:SHORT_DIGEST_CHARS],
+            image.digest.partition(":")[2][:SHORT_DIGEST_CHARS],
             f"{image.size_bytes / MB:.0f}",
             f"{image.pushed_at:%Y-%m-%d %H:%M}",
             f"{image.pulled_at:%Y-%m-%d}" if image.pulled_at else "",
         )
-    Console().print(table)
+    console.print(table, width=None if console.is_terminal else PIPED_WIDTH)

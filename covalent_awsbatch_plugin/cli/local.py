@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from covalent_awsbatch_plugin.local.errors import MissingProgram
 from covalent_awsbatch_plugin.local.runner import RunnerKind
 from covalent_awsbatch_plugin.local.timing import Timing
 
@@ -108,6 +109,8 @@ def _start(kind: type[LocalAWS], options: Options) -> LocalAWS:
         return kind(options).start()
     except OSError as error:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}") from error
+    except MissingProgram as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _as_json(aws: LocalAWS) -> str:

@@ -21,7 +21,7 @@ def digest(directory: Path) -> str:
     """
     try:
         if not (directory / "Dockerfile").is_file():
-            raise ImageError(f"build_context={str(directory)!r} has no Dockerfile on the Covalent server.")
+            raise ImageError(f"build_context={str(directory)!r} has no Dockerfile where it is built.")
         return _digest(directory, _paths(directory))
     except OSError as error:
         raise ImageError(f"build_context={str(directory)!r} cannot be read: {error}.") from error

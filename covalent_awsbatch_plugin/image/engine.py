@@ -172,7 +172,8 @@ def connect() -> Engine:
         trial.close()
         return Engine(make(timeout=SILENCE_TIMEOUT_S, **options))
     except (DockerException, OSError) as error:
-        raise NoEngineError(_explanation(error)) from error
+        where = options.get("base_url") or os.environ.get("DOCKER_HOST") or "its usual address"
+        raise NoEngineError(f"{where}: {_innermost(error)}") from error
 
 
 @contextmanager
@@ -190,6 +191,13 @@ def _explained(kind: type[ImageError], what: str) -> Iterator[None]:
 def _explanation(error: BaseException) -> str:
     text = getattr(error, "explanation", None) or str(error)
     return text.strip().splitlines()[-1].rstrip(".") if text.strip() else type(error).__name__
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the first cause's text: the SDK wraps it in the texts of three libraries."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _name_and_tag(image: str) -> tuple[str, str]:
@@ -251,7 +259,7 @@ def _advice(said: str) -> str:
             "this engine cannot run programs for that cpu_architecture: build on a machine that has it, "
             "with `covalent-awsbatch image build`, or install QEMU's binfmt support"
         )
-    return "correct requirements, DepsPip or base_image, and dispatch again"
+    return "correct requirements, DepsPip or base_image, and try again"
 
 
 def _follow_push(target: str, items: Iterable[dict[str, Any]], report: Report) -> Pushed:
@@ -283,5 +291,7 @@ def _push_failure(target: str, error: str) -> PushError:
         text = "Check ecr:InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload and PutImage."
         return LoginRefusedError(f"{what} {text}")
     if _DISK_FULL in error:
-        return PushError(f"{what} The disk is full: free some, and dispatch again.")
-    return PushError(f"{what} Dispatch again when the registry is well.")
+        return PushError(f"{what} The disk is full: free some, and try again.")
+    if "500 Internal Server Error" in error:
+        return PushError(f"{what} The registry could not store it: its disk is full, or it is not well.")
+    return PushError(f"{what} Try again when that is mended.")

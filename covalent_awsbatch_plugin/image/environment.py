@@ -156,6 +156,9 @@ def _dockerfile(wanted: Environment) -> str:
         # Apart from the base's own Python, which may forbid pip, with all that the base has installed.
         _run(
             f"python3 -m venv --without-pip --system-site-packages {VENV}",
+            # What calls `pip` in the container, as DepsPip does, must not get the base's.
+            f"printf '#!/bin/sh\\nexec python3 -m pip \"$@\"\\n' > {VENV}/bin/pip",
+            f"chmod +x {VENV}/bin/pip",
             f"echo '{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/sh' >> /etc/passwd",
             f"mkdir -p /home/{USER}",
             f"chown {USER_ID}:{USER_ID} /home/{USER}",

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..errors import NoEngineError
 from ..preflight import Identity
-from ..session import Session, in_thread
+from ..session import Session, in_background, in_thread
 from ..settings import Settings
 from . import context, registry
 from .engine import Engine, LoginRefusedError, Pushed, connect
@@ -147,7 +147,7 @@ async def _push(session: Session, push: Callable[[Login, Report], Pushed], repor
 
 
 async def _blocking(work: Callable[[], T]) -> T:
-    return await in_thread(work, lane=BUILD_LANE, at_once=BUILDS_AT_ONCE)
+    return await in_background(work, lane=BUILD_LANE, at_once=BUILDS_AT_ONCE)
 
 
 def build_command(settings: Settings, who: Identity, made: Recipe) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import RegistryError
+from ..errors import MissingRepositoryError, RegistryError
 from ..preflight import Identity
 from ..session import Session, error_code, error_message, explained
 
@@ -87,9 +87,9 @@ class StoredImage:
 
 
 async def images(session: Session, repository: str) -> list[StoredImage]:
-    """Return the images of a repository, the last used first; none where there is no repository.
+    """Return the images of a repository, the last used first.
 
-    Raises RegistryError where the registry does not let us look.
+    Raises RegistryError where the registry does not let us look, MissingRepositoryError where there is none.
     """
     from botocore.exceptions import ClientError
 
@@ -100,7 +100,10 @@ async def images(session: Session, repository: str) -> list[StoredImage]:
             found = [_stored(each) async for page in pages for each in page["imageDetails"]]
     except ClientError as error:
         if error_code(error) == "RepositoryNotFoundException":
-            return []
+            raise MissingRepositoryError(
+                f"There is no ECR repository {repository!r} in {session.region}: the first image that is "
+                f"built makes it; or correct ecr_repo_name (--repository) or region."
+            ) from error
         raise _unusable(repository, error) from error
     return sorted(found, key=lambda image: image.used_at, reverse=True)
 

@@ -5,8 +5,11 @@
 
 Where it differs from AWS on purpose:
 
-- Jobs run as processes of this machine, without image, user, mounts, secrets or a limit on memory.
-  A process without a handler for SIGTERM ends with 143; as PID 1 of a container it would ignore it.
+- `process_runner` runs jobs as processes of this machine, without image, user, mounts, secrets or a
+  limit on memory. A process without a handler for SIGTERM ends with 143; as PID 1 of a container it
+  would ignore it.
+- `docker_runner` runs them in containers of the Docker engine. They have no secrets, a fraction of a
+  vCPU on Fargate is a share and no limit, and volumes are this machine's or the job's own.
 - The memory of a compute environment is its tag `local:memory-mib`, read when the environment is
   created or updated, and the machine's memory without it. There are no GPUs.
 - What takes AWS minutes (placement, image, blocked reasons) takes fractions of a second, and
@@ -15,5 +18,5 @@ Where it differs from AWS on purpose:
 - Jobs and definitions are kept until the local AWS stops; AWS forgets jobs after some days.
 - Multi-node, multi-container (ecsProperties) and EKS jobs, fair-share scheduling, consumable
   resources and service jobs are not here and answer 501.
-- Nothing is authenticated or authorized.
+- Nothing is authenticated or authorized, but for images that are pushed and pulled.
 """

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from botocore import xform_name
 
@@ -36,12 +37,7 @@ class BatchApi:
 
     def __init__(self, providers: Iterable[object]) -> None:
         """Offer the operations that any of the providers has a method for."""
-        self._operations: dict[str, Operation] = {}
-        for name in model.batch_model().operation_names:
-            for provider in providers:
-                method = getattr(provider, xform_name(name), None)
-                if method is not None:
-                    self._operations[name] = method
+        self._operations: dict[str, Operation] = offered("batch", providers)
 
     def answer(
         self, operation: str, path_parameters: Json, query: list[tuple[str, str]], body: bytes
@@ -53,7 +49,7 @@ class BatchApi:
             return error_answer(error)
         except Exception as error:
             logger.exception("the local AWS Batch failed in %s", operation)
-            return error_answer(_defect(operation, repr(error)))
+            return error_answer(defect(operation, repr(error)))
 
     def _perform(
         self, operation: str, path_parameters: Json, query: list[tuple[str, str]], body: bytes
@@ -62,14 +58,14 @@ class BatchApi:
             raise NotLocal(operation)
         if operation == "SubmitJob":
             rules.check_size(len(body), rules.SUBMIT_REQUEST_KIB, "Job")
-        request = _parse(body) | path_parameters | model.query_parameters(operation, query)
+        request = parse(body) | path_parameters | model.query_parameters(operation, query)
         problems = model.request_problems(operation, request)
         if problems:
             raise refused("; ".join(problems))
         response = self._operations[operation](request)
         problems = model.response_problems(operation, response)
         if problems:
-            raise _defect(operation, "; ".join(problems))
+            raise defect(operation, "; ".join(problems))
         return response
 
 
@@ -78,7 +74,18 @@ def error_answer(error: ApiError) -> Answer:
     return Answer({"message": error.message}, error.status, error.code)
 
 
-def _parse(body: bytes) -> Json:
+def offered(service: str, providers: Iterable[object]) -> dict[str, Any]:
+    """Return a service's operations by name: the methods that the providers have for them."""
+    return {
+        name: method
+        for name in model.service_model(service).operation_names
+        for provider in providers
+        if (method := getattr(provider, xform_name(name), None)) is not None
+    }
+
+
+def parse(body: bytes) -> Json:
+    """Return the JSON object in the body of a request."""
     if not body:
         return {}
     try:
@@ -90,5 +97,6 @@ def _parse(body: bytes) -> Json:
     return request
 
 
-def _defect(operation: str, what: str) -> ApiError:
+def defect(operation: str, what: str) -> ApiError:
+    """Return the error for a mistake of the local AWS itself."""
     return ApiError(f"defect of the local AWS in {operation}: {what}", "ServerException", 500)

@@ -118,8 +118,10 @@ async def run_attempt(
         return _ending(live.cause, None, None)
     try:
         sink = logs.open(job.spec.container, live.attempt.log_stream_name)
-        live.running = await runner.start(launch(job, live.attempt, sink.write))
+        live.running = await runner.start(launch(job, live, sink.write))
     except StartFailure as failure:
+        if live.cause is not None:
+            return _ending(live.cause, None, None)
         return Ending(START_FAILED, None, str(failure)[:MAX_REASON_CHARACTERS])
     on_running()
     if live.cause is not None:
@@ -141,9 +143,9 @@ def _ending(cause: Cause | None, exit_code: int | None, reason: str | None) -> E
     return Ending(cause.text, exit_code, reason, retryable=False)
 
 
-def launch(job: Job, attempt: Attempt, output: Callable[[bytes], None]) -> Launch:
+def launch(job: Job, live: Live, output: Callable[[bytes], None]) -> Launch:
     """Return what the runner is to start: the job's container and AWS's own variables."""
-    container = job.spec.container
+    container, attempt = job.spec.container, live.attempt
     user = {each["name"]: each.get("value", "") for each in container.get("environment", [])}
     return Launch(
         job_id=job.id,
@@ -153,7 +155,9 @@ def launch(job: Job, attempt: Attempt, output: Callable[[bytes], None]) -> Launc
         environment=user | _batch_environment(job, attempt),
         cpu_units=job.spec.demand.cpu_units,
         memory_mib=job.spec.demand.memory_mib,
+        container=container,
         output=output,
+        wanted=lambda: live.cause is None,
     )
 
 

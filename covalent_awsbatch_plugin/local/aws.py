@@ -16,6 +16,7 @@ import socket
 import tempfile
 import threading
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,9 @@ import uvicorn
 
 from . import defaults, moto_services
 from .api import BatchApi
+from .calls import CallCounts
 from .control import Control
+from .docker_runner import DockerRunner, no_credentials
 from .engine import Engine
 from .jobs import Account, Json
 from .logstream import LogStreams, MotoLogs
@@ -36,10 +39,13 @@ from .operations.jobs import JobOperations
 from .operations.listing import ListOperations
 from .operations.queues import QueueOperations
 from .operations.tags import TagOperations
-from .process_runner import ProcessRunner, Surroundings
+from .process_runner import ProcessRunner
+from .registry import ecr
+from .registry.ecr import Registry
 from .runner import Runner, RunnerKind
 from .server import LocalApp
 from .store import Store
+from .surroundings import Surroundings
 from .throttle import BatchThrottle
 from .timing import Timing
 
@@ -54,8 +60,8 @@ class Options:
     """How the local AWS is to be; None stands for what the machine has.
 
     `port` 0 takes a free one. `time_scale` divides time limits and the grace after SIGTERM.
-    `python_path` holds directories of importable code for jobs. Without a `state_dir` there is a
-    temporary one, gone when the local AWS stops.
+    `python_path` holds directories of importable code for jobs that are processes. Without a `state_dir`
+    there is a temporary one, gone when the local AWS stops.
     """
 
     port: int = 0
@@ -92,14 +98,16 @@ class LocalAWS:
     def start(self) -> LocalAWS:
         """Start and return when requests are served; the default resources exist then.
 
-        Raises OSError where the port is taken.
+        Raises OSError where the port is taken, MissingProgram where the runner needs one that is not there.
         """
         if self._thread is not None:
             raise RuntimeError("this local AWS runs already")
         self._socket = _listen(self.options.port)
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._state_dir = _state_dir(self.options.state_dir)
-        self.settings = defaults.write_settings(self._state_dir, self.endpoint_url, self.region)
+        self.settings = defaults.write_settings(
+            self._state_dir, self.endpoint_url, self.region, self.options.runner
+        )
         ready: Future[None] = Future()
         _count_running(1)
         self._thread = threading.Thread(target=self._run, args=(ready,), name="local-aws", daemon=True)
@@ -168,12 +176,18 @@ class LocalAWS:
 
     async def _serve(self, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        engine, app = self._build()
+        counts = CallCounts()
+        async with self._registry(counts) as registry:
+            await self._serve_with(registry, counts, ready)
+
+    async def _serve_with(self, registry: Registry | None, counts: CallCounts, ready: Future[None]) -> None:
+        engine, app = self._build(registry, counts)
         config = uvicorn.Config(
             app,
             lifespan="off",
             access_log=False,
             log_config=None,
+            log_level="error",  # engines try TLS first, of which a warning would tell each time
             timeout_graceful_shutdown=1,
             timeout_keep_alive=60,
         )
@@ -184,23 +198,31 @@ class LocalAWS:
             await engine.close()
             moto_services.close(app.others)
 
-    def _new_runner(self) -> Runner:
+    def _registry(self, counts: CallCounts) -> AbstractAsyncContextManager[Registry | None]:
+        """Return a registry to be run where there are containers to run from its images."""
+        if self.options.runner is RunnerKind.PROCESS:
+            return nullcontext()
+        host, directory = self.endpoint_url.removeprefix("http://"), self._state_dir / "registry"
+        return ecr.running(self.options.account, host, directory, self._temporary_dir, counts)
+
+    def _new_runner(self, registry: Registry | None) -> Runner:
         surroundings = Surroundings(self.endpoint_url, self.region, self.options.python_path)
         if self.options.runner is RunnerKind.PROCESS:
             return ProcessRunner(self._jobs_dir, surroundings, removed_at_end=self._temporary_dir)
-        raise ValueError(f"there is no runner {self.options.runner}")
+        return DockerRunner(surroundings, no_credentials if registry is None else registry.credentials)
 
-    def _build(self) -> tuple[Engine, LocalApp]:
+    def _build(self, registry: Registry | None, counts: CallCounts) -> tuple[Engine, LocalApp]:
         options = self.options
         batch_model()
         logs = LogStreams(MotoLogs(moto_services.backend("logs", options.account)))
-        engine = Engine(options.account, self._new_runner(), logs, options.timing)
+        engine = Engine(options.account, self._new_runner(registry), logs, options.timing)
         store = Store(engine.jobs, engine.placement.queues)
         defaults.create_resources(options.account, store, options.vcpus, options.memory_mib)
         app = LocalApp(
             batch=BatchApi(_operations(engine, store)),
             others=moto_services.moto_app(),
-            control=Control(engine),
+            control=Control(engine, counts, registry),
+            registry=registry,
             throttle=BatchThrottle() if options.throttle else None,
             latency_s=options.latency_ms / 1000,
         )

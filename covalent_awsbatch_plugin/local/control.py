@@ -10,20 +10,27 @@ from starlette.responses import JSONResponse
 from .calls import CallCounts
 from .engine import Engine
 from .jobs import Job, Json
+from .registry import switches
+from .registry.ecr import Registry
 
 
 class Control:
     """Answers what AWS does not have: faults on request, and a look behind the scenes."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.counts = CallCounts()
+    def __init__(self, engine: Engine, counts: CallCounts, registry: Registry | None = None) -> None:
+        self.counts = counts
         self._engine = engine
+        self._registry = registry
 
     async def answer(self, request: Request) -> JSONResponse:
         """Perform one request under `/_local/`."""
         parts = request.url.path.removeprefix("/_local/").split("/")
         if parts[0] == "jobs" and len(parts) == 3 and request.method == "POST":
             return self._strike(parts[1], parts[2], await request.body())
+        if self._registry is not None and request.method == "POST" and len(parts) == 2:
+            answer = switches.answer(self._registry, parts[0], parts[1], await request.body())
+            if answer is not None:
+                return answer
         result = self._switch(request.method, "/".join(parts))
         return JSONResponse({"message": "no such switch"}, 404) if result is None else JSONResponse(result)
 

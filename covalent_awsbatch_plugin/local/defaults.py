@@ -11,10 +11,11 @@ from .jobs import Account, Json
 from .logstream import DEFAULT_GROUP
 from .operations.environments import MEMORY_TAG, machine_memory_mib, new_environment
 from .operations.queues import new_queue
+from .runner import RunnerKind
 from .store import Store
 
 NAME = "covalent-awsbatch-local"
-"""The name of the bucket, the queue and the compute environment, and the stem of the roles'."""
+"""The name of the bucket, the queue, the compute environment and the repository; the stem of the roles'."""
 
 JOB_ROLE = f"{NAME}-job"
 EXECUTION_ROLE = f"{NAME}-execution"
@@ -22,7 +23,7 @@ EXECUTION_ROLE = f"{NAME}-execution"
 CREDENTIALS = "[default]\naws_access_key_id = local\naws_secret_access_key = local\n"
 
 
-def write_settings(state_dir: Path, endpoint_url: str, region: str) -> Json:
+def write_settings(state_dir: Path, endpoint_url: str, region: str, runner: RunnerKind) -> Json:
     """Write the credentials file and return what goes into Covalent's `[executors.awsbatch]`."""
     credentials = state_dir / "credentials"
     credentials.write_text(CREDENTIALS)
@@ -39,8 +40,16 @@ def write_settings(state_dir: Path, endpoint_url: str, region: str) -> Json:
         # Small jobs, so that several fit on a laptop.
         "vcpu": 1,
         "memory": 1,
-        "container_image_uri": f"local/python:{sys.version_info.major}.{sys.version_info.minor}",
+        **_image_settings(runner),
     }
+
+
+def _image_settings(runner: RunnerKind) -> Json:
+    """Return where images go; jobs without containers need only the name of one."""
+    if runner is RunnerKind.DOCKER:
+        # The empty image is written out, so that it wins over one that was configured before.
+        return {"ecr_repo_name": NAME, "container_image_uri": ""}
+    return {"container_image_uri": f"local/python:{sys.version_info.major}.{sys.version_info.minor}"}
 
 
 def create_resources(account: Account, store: Store, vcpus: int | None, memory_mib: int | None) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import uuid
 
 
+class MissingProgram(Exception):
+    """A program that the local AWS needs and this machine lacks; the message says where to get it."""
+
+
 class ApiError(Exception):
     """An error response: the message, AWS's code for it, and the HTTP status."""
 
@@ -18,8 +22,8 @@ class ApiError(Exception):
 class NotLocal(ApiError):
     """Something AWS has and the local AWS has not; never to be taken for AWS's own refusal."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"the local AWS Batch does not have {what}", "NotImplementedException", 501)
+    def __init__(self, what: str, service: str = "AWS Batch") -> None:
+        super().__init__(f"the local {service} does not have {what}", "NotImplementedException", 501)
 
 
 class Throttled(ApiError):

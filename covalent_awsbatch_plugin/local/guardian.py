@@ -69,10 +69,15 @@ def _kill(pid: int) -> None:
         return
 
 
+def ignore_terminal_signals() -> None:
+    """Leave it to the end of the input when to end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main(directory: str) -> None:
     """Keep the list until standard input ends, then clean up."""
-    for terminal_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(terminal_signal, signal.SIG_IGN)
+    ignore_terminal_signals()
     running: dict[int, str] = {}
     for line in sys.stdin:
         verb, process_group, *marker = line.rstrip("\n").split(" ", 2)

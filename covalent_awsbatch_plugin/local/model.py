@@ -1,4 +1,4 @@
-"""Check requests and responses against botocore's own model of AWS Batch."""
+"""Check requests and responses against botocore's own models of AWS's services."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ SCALARS: dict[str, tuple[type, ...]] = {
     "float": (int, float),
     "double": (int, float),
     "boolean": (bool,),
+    "timestamp": (int, float),
 }
 
 LENIENT_ENUMS = frozenset({"RetryAction"})
@@ -31,10 +32,15 @@ LENIENT_REQUIRED = frozenset({("JobDetail", "startedAt")})
 
 
 @cache
+def service_model(service: str) -> ServiceModel:
+    """Return botocore's model of a service."""
+    model: ServiceModel = botocore.session.get_session().get_service_model(service)
+    return model
+
+
 def batch_model() -> ServiceModel:
     """Return botocore's model of AWS Batch."""
-    model: ServiceModel = botocore.session.get_session().get_service_model("batch")
-    return model
+    return service_model("batch")
 
 
 @dataclass(frozen=True)
@@ -78,15 +84,15 @@ def query_parameters(operation: str, query: list[tuple[str, str]]) -> Json:
     return found
 
 
-def request_problems(operation: str, request: Json) -> list[str]:
+def request_problems(operation: str, request: Json, service: str = "batch") -> list[str]:
     """Return what is wrong with a request, by the model's input shape."""
-    shape = batch_model().operation_model(operation).input_shape
+    shape = service_model(service).operation_model(operation).input_shape
     return list(_problems(request, shape, "request")) if shape is not None else []
 
 
-def response_problems(operation: str, response: Json) -> list[str]:
+def response_problems(operation: str, response: Json, service: str = "batch") -> list[str]:
     """Return what is wrong with a response, by the model's output shape."""
-    shape = batch_model().operation_model(operation).output_shape
+    shape = service_model(service).operation_model(operation).output_shape
     return list(_problems(response, shape, "response")) if shape is not None else []
 
 

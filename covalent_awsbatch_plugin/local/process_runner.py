@@ -15,11 +15,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import guardian
+from .guarded import Guardian
 from .runner import Exit, Launch, StartFailure
+from .surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +36,6 @@ EXIT_POLL_INTERVAL_S = 0.05
 READ_BYTES = 65_536
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What every job finds around it: the endpoint it talks to and directories of importable code."""
-
-    endpoint_url: str
-    region: str
-    python_path: tuple[str, ...] = ()
-
-
 class ProcessRunner:
     """Starts attempts as processes; must be used from one event loop."""
 
@@ -53,7 +45,7 @@ class ProcessRunner:
         """Run jobs below `directory`; `removed_at_end` goes with the server even if it is killed."""
         self._directory = directory
         self._surroundings = surroundings
-        self._guardian = _start_guardian(removed_at_end or directory)
+        self._guardian = Guardian(removed_at_end or directory)
 
     async def start(self, launch: Launch) -> RunningProcess:
         """Start an attempt's command in a new directory.
@@ -71,22 +63,12 @@ class ProcessRunner:
             shutil.rmtree(directory)
             raise
         marker = f"AWS_BATCH_JOB_ID={launch.job_id}"
-        self._tell(f"add {process.pid} {marker}")
-        return RunningProcess(process, directory, marker, launch.output, self._forget)
+        self._guardian.add(process.pid, marker)
+        return RunningProcess(process, directory, marker, launch.output, self._guardian.remove)
 
     async def close(self) -> None:
-        """Let the guardian go, which ends by itself when its input does."""
-        await asyncio.to_thread(self._guardian.communicate)
-
-    def _forget(self, process_group: int) -> None:
-        self._tell(f"remove {process_group}")
-
-    def _tell(self, line: str) -> None:
-        stdin = self._guardian.stdin
-        if stdin is None:
-            raise RuntimeError("the guardian process was started without an input")
-        stdin.write(line.encode() + b"\n")
-        stdin.flush()
+        """Let the guardian go."""
+        await self._guardian.close()
 
 
 class RunningProcess:
@@ -235,23 +217,8 @@ def _environment(surroundings: Surroundings, directory: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([packages, *surroundings.python_path]),
         "PIP_TARGET": packages,
         "PIP_USER": "0",  # pip refuses a target together with the user's directory
-        "AWS_ENDPOINT_URL": surroundings.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": surroundings.region,
-        "AWS_DEFAULT_REGION": surroundings.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **surroundings.aws_environment,
     }
-
-
-def _start_guardian(directory: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", guardian.__file__, str(directory)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _remove(directory: Path) -> None:

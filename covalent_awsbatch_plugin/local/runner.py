@@ -7,16 +7,23 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from .jobs import Json
+
 
 class RunnerKind(str, Enum):
     """What can run the jobs of the local AWS."""
 
     PROCESS = "process"
+    DOCKER = "docker"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One attempt to run; `output` takes the bytes of stdout and stderr as they come."""
+    """One attempt to run.
+
+    `container` is AWS's ContainerDetail of the job. `output` takes the bytes of stdout and stderr as they
+    come, on the event loop. `wanted` tells, from any thread, whether the attempt is still to be started.
+    """
 
     job_id: str
     attempt: int
@@ -25,7 +32,9 @@ class Launch:
     environment: dict[str, str]
     cpu_units: int
     memory_mib: int
+    container: Json
     output: Callable[[bytes], None]
+    wanted: Callable[[], bool]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The local AWS as one ASGI application: Batch from here, everything else from moto.
+"""The local AWS as one ASGI application: Batch and, with containers, ECR from here, the rest from moto.
 
 Beside AWS's own interfaces it has switches for tests, without authentication, under `/_local/`:
 
@@ -12,7 +12,15 @@ Beside AWS's own interfaces it has switches for tests, without authentication, u
     POST   /_local/jobs/{jobId}/kill        SIGKILL to the running attempt; the JSON body
                                             {"reason": "OutOfMemoryError: …"} sets container.reason
 
-The last two answer 404 for an unknown job and 409 for one that is not RUNNING.
+The last two answer 404 for an unknown job and 409 for one that is not RUNNING. Where jobs run in
+containers there are more:
+
+    POST   /_local/registry/revoke-tokens   every token that was issued is an expired one
+    POST   /_local/registry/limit           {"bytes": 1000000}: no more than these fit on the registry's
+                                            disk; {"bytes": null} makes room
+    POST   /_local/ecr/deny                 {"operations": ["PutImage", …]}: AccessDeniedException for these
+                                            operations, and for the requests at /v2/ that need such a right
+    POST   /_local/ecr/allow                allow everything again
 """
 
 from __future__ import annotations
@@ -31,10 +39,13 @@ from .api import Answer, BatchApi, error_answer
 from .control import Control
 from .errors import ApiError, NotLocal, Throttled
 from .model import find_operation
+from .registry.ecr import Registry
 from .throttle import BatchThrottle
 
-MAX_BATCH_REQUEST_BYTES = 1_048_576
-"""Larger bodies are refused unread; AWS's own limits are far below."""
+MAX_REQUEST_BYTES = 1_048_576
+"""Larger bodies of Batch's and ECR's requests are refused unread; AWS's own limits are far below."""
+
+TOO_LARGE = ApiError("Request body is too large", status=413)
 
 
 @dataclass
@@ -44,6 +55,7 @@ class LocalApp:
     batch: BatchApi
     others: ASGIApp
     control: Control
+    registry: Registry | None = None
     throttle: BatchThrottle | None = None
     latency_s: float = 0.0
 
@@ -57,16 +69,13 @@ class LocalApp:
             return
         await asyncio.sleep(self.latency_s)
         if _is_batch(request):
-            await (await self._batch_response(request))(scope, receive, send)
+            await _response(await self._batch_answer(request))(scope, receive, send)
+        elif self.registry is not None and _service(request) == "ecr":
+            await _response(await self._ecr_answer(self.registry, request))(scope, receive, send)
+        elif self.registry is not None and _is_registry(request):
+            await self.registry.proxy(scope, receive, send)
         else:
             await self.others(scope, self._counting(request, receive), send)
-
-    async def _batch_response(self, request: Request) -> JSONResponse:
-        answer = await self._batch_answer(request)
-        headers = {"x-amzn-RequestId": str(uuid.uuid4())}
-        if answer.error_code is not None:
-            headers["x-amzn-ErrorType"] = answer.error_code
-        return JSONResponse(answer.body, answer.status, headers)
 
     async def _batch_answer(self, request: Request) -> Answer:
         found = find_operation(request.method, _raw_path(request))
@@ -76,10 +85,17 @@ class LocalApp:
         self.control.counts.add("batch", operation)
         if self.throttle is not None and not self.throttle.take(operation):
             return error_answer(Throttled())
-        if int(request.headers.get("content-length", "0")) > MAX_BATCH_REQUEST_BYTES:
-            return error_answer(ApiError("Request body is too large", status=413))
+        if _is_too_large(request):
+            return error_answer(TOO_LARGE)
         body = await request.body()
         return self.batch.answer(operation, path_parameters, request.query_params.multi_items(), body)
+
+    async def _ecr_answer(self, registry: Registry, request: Request) -> Answer:
+        operation = calls.target_operation(request.headers.get("x-amz-target", ""))
+        self.control.counts.add("ecr", operation)
+        if _is_too_large(request):
+            return error_answer(TOO_LARGE)
+        return await registry.api.answer(operation, await request.body())
 
     def _counting(self, request: Request, receive: Receive) -> Receive:
         """Count a call of moto's; where its name stands in the body, when the body comes."""
@@ -108,6 +124,22 @@ class LocalApp:
             return message
 
         return receive_and_count
+
+
+def _response(answer: Answer) -> JSONResponse:
+    headers = {"x-amzn-RequestId": str(uuid.uuid4())}
+    if answer.error_code is not None:
+        headers["x-amzn-ErrorType"] = answer.error_code
+    return JSONResponse(answer.body, answer.status, headers)
+
+
+def _is_too_large(request: Request) -> bool:
+    return int(request.headers.get("content-length", "0")) > MAX_REQUEST_BYTES
+
+
+def _is_registry(request: Request) -> bool:
+    """Tell registry clients, which sign nothing, from a bucket that is called v2."""
+    return _service(request) is None and request.url.path.split("/")[1] == "v2"
 
 
 def _is_batch(request: Request) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import NoReturn
 
+from covalent_awsbatch_plugin.contract import EXIT_RUNTIME_FAULT
+from covalent_awsbatch_plugin.runtime.fault import complain
 from covalent_awsbatch_plugin.runtime.process import Channels
 from covalent_awsbatch_plugin.runtime.termination import Termination
 
@@ -21,9 +24,17 @@ def main() -> None:
 
         serve(channels)
     else:
-        from covalent_awsbatch_plugin.runtime.job import supervise
+        _supervise(channels, worker_pid, termination)
 
-        supervise(channels, worker_pid, termination)
+
+def _supervise(channels: Channels, worker_pid: int, termination: Termination) -> NoReturn:
+    """Supervise the worker; without obstore there is no outcome, so the log must say what is missing."""
+    try:
+        from covalent_awsbatch_plugin.runtime.job import supervise
+    except ImportError as error:
+        complain(f"The image has no obstore that the runtime can use: {error}")
+        os._exit(EXIT_RUNTIME_FAULT)
+    supervise(channels, worker_pid, termination)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +25,7 @@ from covalent_awsbatch_plugin.contract import (
 )
 from covalent_awsbatch_plugin.runtime import versions
 from covalent_awsbatch_plugin.runtime.failure import describe_death
-from covalent_awsbatch_plugin.runtime.fault import RuntimeFault
+from covalent_awsbatch_plugin.runtime.fault import RuntimeFault, complain
 from covalent_awsbatch_plugin.runtime.files import TaskFiles, takes_value
 from covalent_awsbatch_plugin.runtime.messages import Hello, Report
 from covalent_awsbatch_plugin.runtime.outcomes import Ending, Outcomes
@@ -69,7 +68,7 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
         job.open()
         exit_code = job.run()
     except RuntimeFault as fault:
-        _complain(str(fault))
+        complain(str(fault))
         exit_code = EXIT_TERMINATED if termination.received else EXIT_RUNTIME_FAULT
     except Exception as error:  # noqa: BLE001 - what nobody foresaw leaves an outcome too
         exit_code = job.leave_fault(f"The runtime failed: {type(error).__qualname__}: {error}")
@@ -122,17 +121,17 @@ class Job:
         """Leave the outcomes of what has none, from the thread that watches for SIGTERM."""
         ending = _terminated(self._started_at, "")
         if not self._has_begun and ending.failure is not None:
-            _complain(ending.failure.message)
+            complain(ending.failure.message)
         self._leave_rest(ending)
 
     def leave_fault(self, sentence: str) -> int:
         """Leave the outcomes of what has none, and return the exit code."""
         if not self._waiting:
-            _complain(sentence)
+            complain(sentence)
         try:
             self._leave_rest(_fault(sentence))
         except RuntimeFault as fault:
-            _complain(str(fault))
+            complain(str(fault))
         return EXIT_RUNTIME_FAULT
 
     def _leave_rest(self, ending: Ending) -> None:
@@ -184,7 +183,7 @@ class Job:
         empty: dict[str, Path | str] = {SECTION_VALUE: "", SECTION_OBJECT_STRING: ""}
         stdout, stderr = self._worker.stdout.take(), self._worker.stderr.take()
         if ending.status is OutcomeStatus.FAULT and ending.failure is not None:
-            stderr += _complain(ending.failure.message)
+            stderr += complain(ending.failure.message)
         streams = {SECTION_STDOUT: stdout, SECTION_STDERR: stderr}
         self._outcomes.leave(task.node_id, ending, self._started_at, {**empty, **sections, **streams})
         self._waiting.remove(task)
@@ -212,13 +211,6 @@ def _terminated(started_at: float, traceback: str) -> Ending:
             traceback,
         ),
     )
-
-
-def _complain(sentence: str) -> str:
-    """Tell the job's log what the runtime itself could not do, and return the line."""
-    line = f"covalent-awsbatch: {sentence}\n"
-    print(line, file=sys.stderr, end="", flush=True)
-    return line
 
 
 def _end(directory: Path, exit_code: int) -> NoReturn:

@@ -10,6 +10,7 @@ import pytest
 from covalent._shared_files.config import set_config
 
 from demo.private_covalent import PrivateCovalent
+from tests import docker_engine
 from tests.e2e.surroundings import AWS, TIME_SCALE, Workflow
 
 
@@ -17,6 +18,17 @@ from tests.e2e.surroundings import AWS, TIME_SCALE, Workflow
 def aws() -> Iterator[AWS]:
     local = AWS("--vcpus", "8", "--memory-mib", "8192", "--time-scale", str(TIME_SCALE))
     yield local
+    local.stop()
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[AWS]:
+    """A local AWS that runs jobs in containers; its settings make images without Covalent."""
+    docker_engine.require()
+    local = AWS("--runner", "docker", "--vcpus", "8", "--memory-mib", "8192", "--time-scale", str(TIME_SCALE))
+    local.settings |= {"base_image": docker_engine.BASE_IMAGE, "install_covalent": False}
+    with docker_engine.without_new_images():
+        yield local
     local.stop()
 
 

@@ -61,8 +61,9 @@ class AWS:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(60)
 
-    def control(self, method: str, path: str) -> Any:
-        request = urllib.request.Request(f"{self.endpoint_url}/_local/{path}", method=method)
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.endpoint_url}/_local/{path}", data, method=method)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
@@ -126,6 +127,7 @@ class Workflow:
         """Return what the workflow returned; where it failed, fail with its nodes' errors."""
         result = self.result()
         errors = [node["error"] for node in result.get_all_node_results() if node["error"]]
+        errors += [result.error] if result.error else []
         assert (str(result.status), errors) == ("COMPLETED", [])
         return result.result
 

@@ -68,8 +68,9 @@ def until(probe: Callable[[], Any], wait_s: float = WAIT_S) -> Any:
 class Driver:
     """A local AWS with a few verbs for the tests."""
 
-    def __init__(self, aws: LocalAWS) -> None:
+    def __init__(self, aws: LocalAWS, image: str = "local/image") -> None:
         self.aws = aws
+        self.image = image
         self.queue = aws.settings["batch_queue"]
         self.batch = client(aws, "batch")
         self.logs = client(aws, "logs")
@@ -78,7 +79,7 @@ class Driver:
     def define(self, command: list[str], vcpus: str = "1", memory: str = "64", **more: Any) -> str:
         """Register a definition and return its ARN; `container` adds container properties."""
         container = {
-            "image": "local/image",
+            "image": self.image,
             "command": command,
             "resourceRequirements": [{"type": "VCPU", "value": vcpus}, {"type": "MEMORY", "value": memory}],
             **more.pop("container", {}),

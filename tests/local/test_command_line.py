@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +19,7 @@ from covalent_awsbatch_plugin import __version__
 from covalent_awsbatch_plugin.cli import main
 
 from .driving import call, until
-
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "covalent_awsbatch_plugin.cli", "local", "--port", "0", "--vcpus", "2"]
-
-
-class Program:
-    """A running `covalent-awsbatch local`."""
-
-    def __init__(self, temporary: Path, *arguments: str) -> None:
-        self.temporary = temporary
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
-            start_new_session=True,
-            text=True,
-        )
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=20)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
-    programs: list[Program] = []
-
-    def start_one(*arguments: str) -> Program:
-        programs.append(Program(tmp_path, *arguments))
-        return programs[-1]
-
-    yield start_one
-    for program in programs:
-        if program.process.poll() is None:
-            program.end(signal.SIGKILL)
-        if program.process.stdout is not None:
-            program.process.stdout.close()
+from .program import COMMAND, ROOT
 
 
 def processes_mentioning(text: str) -> list[int]:

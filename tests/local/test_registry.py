@@ -1,0 +1,546 @@
+"""ECR with a real registry behind it: a real engine pushes and pulls."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import signal
+import tarfile
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import docker
+import pytest
+import requests
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from covalent_awsbatch_plugin.local.aws import LocalAWS
+from covalent_awsbatch_plugin.local.runner import RunnerKind
+from tests import docker_engine
+
+from .driving import Driver, call, client, until
+from .program import Program
+from .test_command_line import processes_mentioning
+
+MIB = 1024 * 1024
+Auth = dict[str, str]
+Entry = dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _needed() -> None:
+    """Skip, or fail where containers are required, without an engine or a registry."""
+    docker_engine.require()
+    if not (shutil.which("docker-registry") or shutil.which("registry")):
+        reason = "no registry is installed (Debian's package docker-registry)"
+        pytest.fail(reason) if docker_engine.REQUIRED else pytest.skip(reason)
+
+
+class Engine:
+    """The engine that pushes and pulls, and the images that a test made in it."""
+
+    def __init__(self) -> None:
+        self.docker = docker.from_env()
+        self._names: list[str] = []
+
+    def image(self, size_bytes: int = 1000) -> Any:
+        """Make an image of one layer that compresses to no less than its size."""
+        name = f"registry-test-{uuid4().hex}:made"
+        self.docker.api.import_image_from_data(layer(size_bytes), *name.split(":"))
+        self._names.append(name)
+        return self.docker.images.get(name)
+
+    def push(self, image: Any, uri: str, tag: str, auth: Auth) -> Iterator[Entry]:
+        """Push an image and return the entries of the stream."""
+        image.tag(uri, tag)
+        self._names.append(f"{uri}:{tag}")
+        entries: Iterator[Entry] = self.docker.api.push(uri, tag, stream=True, decode=True, auth_config=auth)
+        return entries
+
+    def pull(self, uri: str, reference: str, auth: Auth) -> Any:
+        """Pull an image by tag or digest, after forgetting all names of it."""
+        self.forget()
+        separator = "@" if ":" in reference else ":"
+        image = self.docker.images.pull(f"{uri}{separator}{reference}", auth_config=auth)
+        self._names.append(f"{uri}{separator}{reference}")
+        return image
+
+    def forget(self) -> None:
+        """Remove the images that were made or pulled."""
+        for name in self._names:
+            try:
+                self.docker.images.remove(name, force=True)
+            except ImageNotFound:
+                continue
+        self._names.clear()
+
+    def close(self) -> None:
+        self.forget()
+        self.docker.close()
+
+
+def layer(size_bytes: int) -> bytes:
+    """Return an archive of one file that does not compress."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("random")
+        member.size = size_bytes
+        tar.addfile(member, io.BytesIO(os.urandom(size_bytes)))
+    return archive.getvalue()
+
+
+class Registry:
+    """ECR as its users see it."""
+
+    def __init__(self, endpoint_url: str, region: str = "us-east-1") -> None:
+        self.endpoint_url = endpoint_url
+        self.host = endpoint_url.removeprefix("http://")
+        self.ecr = client(SimpleNamespace(endpoint_url=endpoint_url, region=region), "ecr")
+        self.ecr.meta.events.register("after-call.ecr", check_response)
+
+    def repository(self, **request: Any) -> str:
+        """Create a repository and return its name."""
+        name = f"room/{uuid4().hex}"
+        self.ecr.create_repository(repositoryName=name, **request)
+        return name
+
+    def token(self) -> Auth:
+        """Return what an engine needs to push."""
+        (data,) = self.ecr.get_authorization_token()["authorizationData"]
+        username, password = base64.b64decode(data["authorizationToken"]).decode().split(":")
+        return {"username": username, "password": password}
+
+    def uri(self, name: str) -> str:
+        return f"{self.host}/{name}"
+
+    def switch(self, path: str, body: Any = None) -> tuple[int, Any]:
+        return call(f"{self.endpoint_url}/_local/{path}", "POST", body)
+
+    def calls(self) -> dict[str, dict[str, int]]:
+        return dict(call(f"{self.endpoint_url}/_local/calls", "GET")[1])
+
+
+def check_response(model: Any, http_response: Any, **_: Any) -> None:
+    """Hold a response against botocore's validator, which takes a request's limits for a response's."""
+    if http_response.status_code == 200:
+        report = ParamValidator().validate(json.loads(http_response.content), model.output_shape)
+        lines = report.generate_report().splitlines()
+        assert [line for line in lines if not line.startswith("Invalid length for parameter imageIds")] == []
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    made = Engine()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def with_registry(_needed: None) -> Iterator[LocalAWS]:
+    with LocalAWS(runner=RunnerKind.DOCKER, vcpus=1) as aws:
+        yield aws
+
+
+@pytest.fixture
+def registry(with_registry: LocalAWS) -> Iterator[Registry]:
+    made = Registry(with_registry.endpoint_url)
+    call(f"{made.endpoint_url}/_local/calls", "DELETE")
+    yield made
+    made.switch("ecr/allow")
+    made.switch("registry/limit", {"bytes": None})
+
+
+def digest_of(entries: Iterator[Entry]) -> str:
+    """Return the digest that a push ended with."""
+    seen = list(entries)
+    assert [each for each in seen if "error" in each] == []
+    return next(str(each["aux"]["Digest"]) for each in seen if "aux" in each)
+
+
+def error_of(entries: Iterator[Entry]) -> str:
+    """Return the error that a push ended with."""
+    (error,) = [str(each["error"]) for each in entries if "error" in each]
+    return error
+
+
+def tags_of(registry: Registry, name: str) -> list[str]:
+    listed = registry.ecr.list_images(repositoryName=name)["imageIds"]
+    return sorted(each.get("imageTag", "") for each in listed)
+
+
+def refusal(action: Any, **request: Any) -> str:
+    """Return the code and the text of the error that a call of ECR's ends with."""
+    with pytest.raises(ClientError) as caught:
+        action(**request)
+    error = caught.value.response["Error"]
+    return f"{error['Code']}: {error['Message']}"
+
+
+def test_the_settings_name_a_repository_and_no_image(with_registry: LocalAWS) -> None:
+    assert with_registry.settings["ecr_repo_name"] == "covalent-awsbatch-local"
+    assert with_registry.settings["container_image_uri"] == ""
+
+
+def test_a_pushed_image_comes_back_by_its_digest(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    image = engine.image(50_000)
+    digest = digest_of(engine.push(image, registry.uri(name), "one", auth))
+    (found,) = registry.ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "one"}])[
+        "imageDetails"
+    ]
+    assert (found["imageDigest"], found["imageTags"]) == (digest, ["one"])
+    assert 50_000 < found["imageSizeInBytes"] < 60_000
+    assert found["imagePushedAt"].tzinfo is not None
+    assert found["imageManifestMediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert engine.pull(registry.uri(name), digest, auth).id == image.id
+
+
+def test_a_token_is_for_this_registry_and_lasts_twelve_hours(registry: Registry) -> None:
+    answer = registry.ecr.get_authorization_token()
+    (data,) = answer["authorizationData"]
+    assert data["proxyEndpoint"] == registry.endpoint_url
+    now = requests.get(f"{registry.endpoint_url}/v2/", timeout=10).headers["Date"]
+    lifetime = data["expiresAt"] - parsedate_to_datetime(now)
+    assert 11.9 < lifetime.total_seconds() / 3600 < 12.1
+
+
+def test_images_are_described_listed_and_read(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    ecr, uri = registry.ecr, registry.uri(name)
+    old = digest_of(engine.push(engine.image(), uri, "moving", auth))
+    new = digest_of(engine.push(engine.image(), uri, "moving", auth))
+    described = ecr.describe_images(repositoryName=name)["imageDetails"]
+    assert [(each["imageDigest"], each.get("imageTags")) for each in described] == [
+        (old, None),
+        (new, ["moving"]),
+    ]
+    for status, digest in (("TAGGED", new), ("UNTAGGED", old)):
+        request = {"repositoryName": name, "filter": {"tagStatus": status}}
+        assert [each["imageDigest"] for each in ecr.list_images(**request)["imageIds"]] == [digest]
+        assert [each["imageDigest"] for each in ecr.describe_images(**request)["imageDetails"]] == [digest]
+    read = ecr.batch_get_image(
+        repositoryName=name, imageIds=[{"imageTag": "moving"}, {"imageTag": "no"}, {"imageDigest": old}]
+    )
+    assert [each["imageId"] for each in read["images"]] == [
+        {"imageDigest": new, "imageTag": "moving"},
+        {"imageDigest": old},
+    ]
+    assert json.loads(read["images"][0]["imageManifest"])["schemaVersion"] == 2
+    assert [(each["imageId"], each["failureCode"]) for each in read["failures"]] == [
+        ({"imageTag": "no"}, "ImageNotFound")
+    ]
+
+
+def test_what_does_not_exist_is_refused_in_awss_words(registry: Registry) -> None:
+    name = registry.repository()
+    for image_id, text in (
+        ({"imageTag": "x"}, "{imageDigest:'null', imageTag:'x'}"),
+        ({"imageDigest": "sha256:00"}, "{imageDigest:'sha256:00', imageTag:'null'}"),
+    ):
+        assert refusal(registry.ecr.describe_images, repositoryName=name, imageIds=[image_id]) == (
+            f"ImageNotFoundException: The image with imageId {text} does not exist within the repository "
+            f"with name '{name}' in the registry with id '123456789012'"
+        )
+    assert refusal(registry.ecr.list_images, repositoryName="missing") == (
+        "RepositoryNotFoundException: The repository with name 'missing' does not exist in the registry "
+        "with id '123456789012'"
+    )
+
+
+def test_with_its_last_tag_an_image_goes(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    ecr, uri, image = registry.ecr, registry.uri(name), engine.image()
+    digest = digest_of(engine.push(image, uri, "a", auth))
+    assert digest_of(engine.push(image, uri, "b", auth)) == digest
+    for tag, left in (("a", ["b"]), ("b", [])):
+        answer = ecr.batch_delete_image(repositoryName=name, imageIds=[{"imageTag": tag}])
+        assert answer["imageIds"] == [{"imageDigest": digest, "imageTag": tag}]
+        assert tags_of(registry, name) == left
+    assert digest_of(engine.push(image, uri, "again", auth)) == digest
+    assert tags_of(registry, name) == ["again"]
+
+
+def test_by_its_digest_an_image_goes_with_all_tags(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    image = engine.image()
+    for tag in ("a", "b"):
+        digest = digest_of(engine.push(image, registry.uri(name), tag, auth))
+    ids: list[dict[str, str]] = [{"imageDigest": digest}, {"imageTag": "a"}, {}, {"imageDigest": "x"}]
+    answer = registry.ecr.batch_delete_image(repositoryName=name, imageIds=ids)
+    assert answer["imageIds"] == [{"imageDigest": digest, "imageTag": tag} for tag in ("a", "b")]
+    codes = [each["failureCode"] for each in answer["failures"]]
+    assert codes == ["ImageNotFound", "MissingDigestAndTag", "InvalidImageDigest"]
+    assert tags_of(registry, name) == []
+
+
+def test_repositories_are_created_described_and_deleted(registry: Registry) -> None:
+    ecr, name = registry.ecr, f"plain-{uuid4().hex}"
+    settings = {"imageScanningConfiguration": {"scanOnPush": True}, "imageTagMutability": "IMMUTABLE"}
+    created = ecr.create_repository(repositoryName=name, tags=[{"Key": "k", "Value": "v"}], **settings)
+    repository = created["repository"]
+    assert repository["repositoryUri"] == registry.uri(name)
+    assert repository["repositoryArn"] == f"arn:aws:ecr:us-east-1:123456789012:repository/{name}"
+    assert {member: repository[member] for member in settings} == settings
+    assert ecr.describe_repositories(repositoryNames=[name])["repositories"] == [repository]
+    tags = ecr.list_tags_for_resource(resourceArn=repository["repositoryArn"])["tags"]
+    assert tags == [{"Key": "k", "Value": "v"}]
+    assert refusal(ecr.create_repository, repositoryName=name) == (
+        f"RepositoryAlreadyExistsException: The repository with name '{name}' already exists in the "
+        "registry with id '123456789012'"
+    )
+    ecr.delete_repository(repositoryName=name)
+    assert "RepositoryNotFoundException" in refusal(ecr.describe_repositories, repositoryNames=[name])
+
+
+@pytest.mark.parametrize("name", ["Upper", "a//b", "-a", "a_-b"])
+def test_a_name_that_ecr_would_not_take_is_refused(registry: Registry, name: str) -> None:
+    text = refusal(registry.ecr.create_repository, repositoryName=name)
+    assert text.startswith(
+        "InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: "
+        "'must satisfy regular expression '"
+    )
+    assert "InvalidParameterException" in refusal(registry.ecr.create_repository, repositoryName="x" * 257)
+
+
+def test_a_repository_with_images_is_deleted_by_force(registry: Registry, engine: Engine) -> None:
+    outer, auth = registry.repository(), registry.token()
+    inner = f"{outer}/inner"
+    registry.ecr.create_repository(repositoryName=inner)
+    image = engine.image()
+    for name in (outer, inner):
+        digest_of(engine.push(image, registry.uri(name), "one", auth))
+    assert refusal(registry.ecr.delete_repository, repositoryName=outer) == (
+        f"RepositoryNotEmptyException: The repository with name '{outer}' in registry with id "
+        "'123456789012' cannot be deleted because it still contains images"
+    )
+    registry.ecr.delete_repository(repositoryName=outer, force=True)
+    registry.ecr.create_repository(repositoryName=outer)
+    assert tags_of(registry, outer) == []
+    assert tags_of(registry, inner) == ["one"]
+    digest_of(engine.push(image, registry.uri(outer), "one", auth))
+
+
+def test_long_answers_come_in_pages(registry: Registry, engine: Engine) -> None:
+    name, auth, image = registry.repository(), registry.token(), engine.image()
+    for tag in ("a", "b", "c"):
+        digest_of(engine.push(image, registry.uri(name), tag, auth))
+    pages = registry.ecr.get_paginator("list_images").paginate(
+        repositoryName=name, PaginationConfig={"PageSize": 2}
+    )
+    assert [len(each["imageIds"]) for each in pages] == [2, 1]
+    repositories = registry.ecr.get_paginator("describe_repositories").paginate(
+        PaginationConfig={"PageSize": 1}
+    )
+    names = [each["repositoryName"] for page in repositories for each in page["repositories"]]
+    assert (name in names, len(names)) == (True, len(set(names)))
+    assert "Invalid nextToken" in refusal(registry.ecr.list_images, repositoryName=name, nextToken="x")
+
+
+def test_an_immutable_tag_is_pushed_once(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(imageTagMutability="IMMUTABLE"), registry.token()
+    image, uri = engine.image(), registry.uri(name)
+    digest_of(engine.push(image, uri, "one", auth))
+    assert error_of(engine.push(image, uri, "one", auth)) == (
+        f"tag invalid: The image tag 'one' already exists in the '{name}' repository and cannot be "
+        "overwritten because the tag is immutable."
+    )
+
+
+EXPIRED = "denied: Your authorization token has expired. Reauthenticate and try again."
+
+
+def test_nobody_comes_in_without_a_valid_token(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    image, uri = engine.image(), registry.uri(name)
+    digest_of(engine.push(image, uri, "one", auth))
+    registry.switch("registry/revoke-tokens")
+    wrong = {"username": "AWS", "password": "wrong"}
+    for bad, text in (
+        ({}, "no basic auth credentials"),
+        (wrong, "unauthorized: authentication required"),
+        (auth, EXPIRED),
+    ):
+        assert error_of(engine.push(engine.image(), uri, "two", bad)) == text
+        with pytest.raises(APIError, match=text):
+            engine.pull(uri, "one", bad)
+    assert tags_of(registry, name) == ["one"]
+    assert engine.pull(uri, "one", registry.token()).id == image.id
+
+
+def test_the_refusal_of_a_stranger_asks_for_a_password(registry: Registry) -> None:
+    answer = requests.get(f"{registry.endpoint_url}/v2/", timeout=10)
+    assert (answer.status_code, answer.text) == (401, "Not Authorized\n")
+    assert answer.headers["WWW-Authenticate"].startswith(f'Basic realm="{registry.endpoint_url}/"')
+    auth = tuple(registry.token().values())
+    assert requests.get(f"{registry.endpoint_url}/v2/", auth=auth, timeout=10).status_code == 200
+
+
+def test_a_repository_must_exist(registry: Registry, engine: Engine) -> None:
+    auth, text = registry.token(), (
+        "name unknown: The repository with name 'missing' does not exist in the registry with id "
+        "'123456789012'"
+    )  # fmt: skip
+    assert error_of(engine.push(engine.image(), registry.uri("missing"), "one", auth)) == text
+    with pytest.raises(NotFound, match=text):
+        engine.pull(registry.uri("missing"), "one", auth)
+    with pytest.raises(NotFound, match="manifest unknown: Requested image not found"):
+        engine.pull(registry.uri(registry.repository()), "one", auth)
+
+
+def test_what_is_denied_is_denied_in_the_api_and_at_the_registry(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    assert registry.switch("ecr/deny", {"operations": ["CreateRepository", "PutImage"]})[0] == 200
+    denial = "User: arn:aws:iam::123456789012:user/local is not authorized to perform: ecr:{} on resource: {}"
+    arn = "arn:aws:ecr:us-east-1:123456789012:repository/"
+    assert refusal(registry.ecr.create_repository, repositoryName="other").startswith(
+        "AccessDeniedException: " + denial.format("CreateRepository", f"{arn}other")
+    )
+    assert error_of(engine.push(engine.image(), registry.uri(name), "one", auth)).startswith(
+        "denied: " + denial.format("PutImage", f"{arn}{name}")
+    )
+    registry.switch("ecr/allow")
+    digest_of(engine.push(engine.image(), registry.uri(name), "one", auth))
+    assert registry.switch("ecr/deny", {"operations": ["NoSuchOperation"]})[0] == 400
+
+
+def test_calls_are_counted(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    digest = digest_of(engine.push(engine.image(), registry.uri(name), "one", auth))
+    calls = registry.calls()
+    assert calls["ecr"] == {"CreateRepository": 1, "GetAuthorizationToken": 1}
+    pushed = {"StartUpload": 2, "PatchUpload": 2, "PutBlob": 2, "PutManifest": 1}  # a layer and the settings
+    assert {operation: calls["registry"].get(operation) for operation in pushed} == pushed
+    engine.pull(registry.uri(name), digest, auth)
+    pulled = registry.calls()["registry"]
+    assert (pulled["GetManifest"], pulled["PutManifest"]) == (1, 1)
+
+
+def test_a_full_disk_answers_500_until_there_is_room(registry: Registry) -> None:
+    name, auth = registry.repository(), tuple(registry.token().values())
+    uploads = f"{registry.endpoint_url}/v2/{name}/blobs/uploads/"
+
+    def upload(body: Iterator[bytes]) -> int:
+        started = requests.post(uploads, auth=auth, timeout=10)
+        if started.status_code != 202:
+            return started.status_code
+        location = registry.endpoint_url + started.headers["Location"]
+        return requests.patch(location, data=body, auth=auth, timeout=10).status_code
+
+    assert registry.switch("registry/limit", {"bytes": 1000})[0] == 200
+    assert upload(iter([b"x" * 1000])) == 202
+    assert requests.post(uploads, auth=auth, timeout=10).status_code == 500
+    registry.switch("registry/limit", {"bytes": 1000})
+    assert upload(iter([b"x" * 600] * 2)) == 500
+    registry.switch("registry/limit", {"bytes": None})
+    assert upload(iter([b"x" * 600] * 2)) == 202
+    for body in ({"bytes": -1}, {"bytes": "many"}, {}, []):
+        assert registry.switch("registry/limit", body)[0] == 400
+
+
+def test_an_engine_tries_again_when_the_disk_is_full(registry: Registry, engine: Engine) -> None:
+    name, auth = registry.repository(), registry.token()
+    registry.switch("registry/limit", {"bytes": 100_000})
+    entries = engine.push(engine.image(MIB), registry.uri(name), "one", auth)
+    next(each for each in entries if each.get("status", "").startswith("Retrying"))
+    assert tags_of(registry, name) == []
+    registry.switch("registry/limit", {"bytes": None})
+    digest_of(entries)
+    assert tags_of(registry, name) == ["one"]
+
+
+def test_what_is_not_here_says_so(registry: Registry) -> None:
+    text = refusal(registry.ecr.put_image, repositoryName="any", imageManifest="{}")
+    assert text == "NotImplementedException: the local ECR does not have PutImage"
+    auth = tuple(registry.token().values())
+    answer = requests.get(f"{registry.endpoint_url}/v2/_catalog", auth=auth, timeout=10)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (405, "UNSUPPORTED")
+
+
+def test_a_job_runs_from_the_registry(with_registry: LocalAWS, registry: Registry, engine: Engine) -> None:
+    name = registry.repository()
+    image = engine.docker.images.get(docker_engine.BASE_IMAGE)
+    digest = digest_of(engine.push(image, registry.uri(name), "base", registry.token()))
+    engine.forget()
+    driver = Driver(with_registry, image=f"{registry.uri(name)}@{digest}")
+    assert driver.run(["true"])["status"] == "SUCCEEDED"
+    assert "HeadManifest" in registry.calls()["registry"]  # the engine asked, with a password
+
+
+def test_without_containers_ecr_is_motos(aws: LocalAWS) -> None:
+    assert client(aws, "ecr").describe_repositories()["repositories"] == []
+    assert call(f"{aws.endpoint_url}/_local/registry/revoke-tokens", "POST")[0] == 404
+
+
+def test_images_outlive_the_local_aws(tmp_path: Path, engine: Engine) -> None:
+    image = engine.image()
+    with LocalAWS(runner=RunnerKind.DOCKER, vcpus=1, state_dir=tmp_path) as aws:
+        first = Registry(aws.endpoint_url)
+        name = first.repository()
+        digest = digest_of(engine.push(image, first.uri(name), "one", first.token()))
+        (described,) = first.ecr.describe_images(repositoryName=name)["imageDetails"]
+    with LocalAWS(runner=RunnerKind.DOCKER, vcpus=1, state_dir=tmp_path) as aws:
+        second = Registry(aws.endpoint_url)
+        assert second.host != first.host
+        (repository,) = second.ecr.describe_repositories()["repositories"]
+        assert repository["repositoryUri"] == second.uri(name)
+        assert second.ecr.describe_images(repositoryName=name)["imageDetails"] == [described]
+        assert engine.pull(second.uri(name), digest, second.token()).id == image.id
+    assert processes_mentioning(str(tmp_path)) == []
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    """The local AWS as a program, whose temporary files lie in `tmp_path`."""
+    started = Program(tmp_path, "--json", "--runner", "docker")
+    yield started
+    if started.process.poll() is None:
+        started.end(signal.SIGKILL)
+    if started.process.stdout is not None:
+        started.process.stdout.close()
+
+
+def peak_memory_bytes(pid: int) -> int:
+    """Return the most memory that a process ever had at once."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (kib,) = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(kib) * 1024
+
+
+def test_a_layer_of_200_mb_passes_through_in_pieces(program: Program, engine: Engine) -> None:
+    info = json.loads(program.line())
+    registry = Registry(info["endpoint_url"])
+    name, auth = registry.repository(), registry.token()
+    digest_of(engine.push(engine.image(), registry.uri(name), "small", auth))
+    before = peak_memory_bytes(info["pid"])
+    digest = digest_of(engine.push(engine.image(200_000_000), registry.uri(name), "large", auth))
+    assert engine.pull(registry.uri(name), digest, auth)
+    assert peak_memory_bytes(info["pid"]) - before < 50_000_000
+
+
+def test_sigkill_leaves_no_registry_and_no_files(program: Program, tmp_path: Path) -> None:
+    Registry(json.loads(program.line())["endpoint_url"]).repository()
+    assert any("registry" in _command(pid) for pid in processes_mentioning(str(tmp_path)))
+    program.end(signal.SIGKILL)
+    until(lambda: processes_mentioning(str(tmp_path)) == [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+
+
+def test_a_missing_registry_is_said_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Exception, match="Debian's package docker-registry"):
+        LocalAWS(runner=RunnerKind.DOCKER, vcpus=1).start()
