@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from covalent._shared_files.config import get_config
 from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeError
+from covalent._shared_files.logger import app_log
 from covalent._shared_files.schemas.asset import AssetUpdate
 from covalent._shared_files.util_classes import RESULT_STATUS
 from covalent._workflow.transportable_object import TransportableObject
@@ -36,6 +37,11 @@ EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 _EXECUTOR_PLUGIN_DEFAULTS = Settings.defaults()
 
 log = logging.getLogger(__name__)
+
+_log_of_package = logging.getLogger(__package__)
+_log_of_package.setLevel(app_log.level)
+for _handler in app_log.handlers:  # what we tell stands in Covalent's log, at the level that it has
+    _log_of_package.addHandler(_handler)
 
 FETCHED_AFTER_S = 300
 """Covalent's server copies a task's files right after `receive()`; then they are deleted."""

@@ -1,6 +1,6 @@
 """`make demo`: an AWS Batch and a Covalent server of one's own, a workflow on both, and nothing left.
 
-With containers the registry's images are kept beside this package, so that a second run builds none.
+With containers the registry's images are kept, beside this package, so that a second run builds none.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from demo.private_covalent import PrivateCovalent
 
 STOP_TIMEOUT_S = 45
 
-CONTAINERS_STATE_DIR = Path(__file__).parents[1] / ".demo"
+REGISTRY_DIR = Path(__file__).parents[1] / ".demo"
 
 
 @contextmanager
-def local_aws(runner: str) -> Iterator[dict[str, Any]]:
+def local_aws(runner: str, registry_dir: Path) -> Iterator[dict[str, Any]]:
     """Run `covalent-awsbatch local` in a process of its own and give the settings that it prints."""
-    state = ["--state-dir", str(CONTAINERS_STATE_DIR)] if runner == "docker" else []
+    state = ["--state-dir", str(registry_dir)] if runner == "docker" else []
     command = ["local", "--port", "0", "--json", "--runner", runner, *state]
     process = subprocess.Popen(
         [sys.executable, "-m", "covalent_awsbatch_plugin.cli", *command],
@@ -136,12 +136,19 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @click.command()
 @click.option("--runner", type=click.Choice(["process", "docker"]), default="process", show_default=True)
-def main(runner: str) -> None:
+@click.option(
+    "--registry-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=REGISTRY_DIR,
+    show_default=True,
+    help="Where images are kept, with containers.",
+)
+def main(runner: str, registry_dir: Path) -> None:
     """Run the sweep on an AWS Batch of this machine, whose jobs are processes or containers."""
-    sys.exit(run(runner))
+    sys.exit(run(runner, registry_dir))
 
 
-def run(runner: str) -> int:
+def run(runner: str, registry_dir: Path) -> int:
     """Start what the demo needs, run it, and stop it again, whatever happens."""
     console = Console()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -151,7 +158,7 @@ def run(runner: str) -> int:
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="covalent-awsbatch-demo-"))
             )
             console.print("Starting an AWS Batch on this machine …")
-            settings = stack.enter_context(local_aws(runner))
+            settings = stack.enter_context(local_aws(runner, registry_dir))
             if runner == "docker":
                 settings |= image_settings()
                 console.print("Jobs run in containers; the first run builds their image, about a minute.")

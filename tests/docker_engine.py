@@ -57,6 +57,15 @@ def without_new_images() -> Iterator[None]:
         client.close()
 
 
+def containers() -> set[str]:
+    """Return the ids of the containers that the engine has, running or not."""
+    client = docker.from_env()
+    try:
+        return {container.id for container in client.containers.list(all=True, ignore_removed=True)}
+    finally:
+        client.close()
+
+
 def _built(client: docker.DockerClient) -> set[str]:
     names = {tag for image in client.images.list() for tag in image.tags}
     return {name for name in names if name.startswith(("covalent-awsbatch:", "covalent-awsbatch-context:"))}

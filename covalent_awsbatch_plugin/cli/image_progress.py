@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from covalent_awsbatch_plugin.image.progress import Progress, Report, Stage
+from covalent_awsbatch_plugin.image.progress import Progress, Report, Stage, steps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ def bar(console: Console) -> Iterator[Report]:
         def report(made: Progress) -> None:
             key = (made.stage, made.image)
             if key not in bars:
-                bars[key] = shown.add_task(made.stage.value, line=made.image)
+                bars[key] = shown.add_task(made.stage.value, total=None, line=made.image)
             shown.update(bars[key], completed=made.done, total=made.total or None)
             said = made.text.strip()
             if said and not said.startswith(ENGINES_OWN):
@@ -52,13 +52,5 @@ def bar(console: Console) -> Iterator[Report]:
 
 
 def lines(console: Console) -> Report:
-    """Print a line for each step of a build, and for the beginning of each other stage."""
-    seen: set[tuple[Stage, str, int]] = set()
-
-    def report(made: Progress) -> None:
-        step = made.done if made.stage is Stage.BUILD else 0
-        if (made.stage, made.image, step) not in seen:
-            seen.add((made.stage, made.image, step))
-            console.out(f"{made.stage.value} {made.image}: {made.text}", highlight=False)
-
-    return report
+    """Print a line for each step."""
+    return steps(lambda line: console.out(line, highlight=False))

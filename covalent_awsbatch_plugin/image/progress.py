@@ -33,5 +33,14 @@ Report = Callable[[Progress], None]
 """Called from the thread that does the work."""
 
 
-def nobody(_progress: Progress) -> None:
-    """Be told and do nothing."""
+def steps(say: Callable[[str], object]) -> Report:
+    """Return what says a line for each step of a build, and for the beginning of each other stage."""
+    seen: set[tuple[Stage, str, int]] = set()
+
+    def report(made: Progress) -> None:
+        step = made.done if made.stage is Stage.BUILD else 0
+        if (made.stage, made.image, step) not in seen:
+            seen.add((made.stage, made.image, step))
+            say(f"{made.stage.value} {made.image}: {made.text}")
+
+    return report

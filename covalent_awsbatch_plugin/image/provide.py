@@ -18,7 +18,7 @@ from ..settings import Settings
 from . import context, registry
 from .engine import Engine, LoginRefusedError, Pushed, connect
 from .environment import Environment, Recipe, environment
-from .progress import Report, nobody
+from .progress import Report, steps
 from .registry import Login
 
 log = logging.getLogger(__name__)
@@ -69,13 +69,14 @@ async def environment_for(
 
 
 async def provide(
-    session: Session, settings: Settings, who: Identity, made: Recipe, report: Report = nobody
+    session: Session, settings: Settings, who: Identity, made: Recipe, report: Report | None = None
 ) -> Image:
     """Return the image of a recipe by its digest, found in the registry or built and pushed, once.
 
-    Raises ImageError in one sentence and the next step; whoever asks next tries again.
+    Without `report` the steps of a build go into the log. Raises ImageError in one sentence and the next
+    step; whoever asks next tries again.
     """
-    make = partial(_find_or_make, session, settings, who, made, report)
+    make = partial(_find_or_make, session, settings, who, made, report or steps(log.info))
     return await session.once(_key(settings, made), make)
 
 

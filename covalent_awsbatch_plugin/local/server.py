@@ -16,6 +16,8 @@ The last two answer 404 for an unknown job and 409 for one that is not RUNNING. 
 containers there are more:
 
     POST   /_local/registry/revoke-tokens   every token that was issued is an expired one
+    POST   /_local/registry/token-lifetime  {"seconds": 60}: so long do new tokens hold; 0: never;
+                                            {"seconds": null}: 12 hours again
     POST   /_local/registry/limit           {"bytes": 1000000}: no more than these fit on the registry's
                                             disk; {"bytes": null} makes room
     POST   /_local/ecr/deny                 {"operations": ["PutImage", …]}: AccessDeniedException for these

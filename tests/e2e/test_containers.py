@@ -401,6 +401,31 @@ async def test_a_token_that_has_expired_is_replaced_in_the_middle_of_a_session(c
     assert made["GetAuthorizationToken"] == 2
 
 
+@pytest.fixture
+def token_lifetime(containers):
+    """Have the registry give out tokens that hold so many seconds."""
+    yield lambda seconds: containers.control("POST", "registry/token-lifetime", {"seconds": seconds})
+    containers.control("POST", "registry/token-lifetime", {"seconds": None})
+
+
+async def test_a_token_that_the_registry_never_takes(containers, repository, token_lifetime):
+    token_lifetime(0)
+    text = await refused(containers, ecr_repo_name=repository)
+    assert "\n" not in text
+    assert "could not be pushed: denied: Your authorization token has expired" in text
+    token_lifetime(None)
+    assert await answers(containers, ecr_repo_name=repository)
+
+
+async def test_a_login_is_renewed_shortly_before_its_end(containers, repository, token_lifetime):
+    token_lifetime(20 * 60)  # less than the margin that a push may need
+    made = Made(containers)
+    assert await answers(containers, ecr_repo_name=repository)
+    asked = made["GetAuthorizationToken"]
+    assert await answers(containers, ecr_repo_name=repository, requirements=["iniconfig==2.0.0"])
+    assert made["GetAuthorizationToken"] > asked
+
+
 async def test_one_login_serves_a_session(containers, repository):
     made = Made(containers)
     for requirements in ([], ["iniconfig==2.0.0"]):
@@ -424,7 +449,8 @@ async def test_a_full_disk(containers, repository, tmp_path):
 
 async def test_the_login_is_nowhere_to_be_read(containers, repository, caplog, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    caplog.set_level(logging.DEBUG)
+    for logger in ("", "covalent_awsbatch_plugin"):
+        caplog.set_level(logging.DEBUG, logger)
     executor = executor_for(containers, ecr_repo_name=repository)
     await call(executor, lambda: 1, dispatch_id=uuid.uuid4().hex)
     assert list(tmp_path.iterdir()) == []
@@ -433,7 +459,7 @@ async def test_the_login_is_nowhere_to_be_read(containers, repository, caplog, m
     (token,) = re.findall(r'"authorizationToken": ?"([^"]+)"', sdk)
     password = base64.b64decode(token).decode().partition(":")[2]
     others = [each for each in caplog.records if not each.name.startswith(("botocore", "aiobotocore"))]
-    assert len(others) > 0
+    assert any("building covalent-awsbatch:" in each.getMessage() for each in others)
     for secret in (token, password):
         assert not any(secret in each.getMessage() for each in others)
         assert secret not in executor._task_stderr.getvalue()

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import docker_engine
 from tests.e2e.surroundings import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -21,12 +22,12 @@ ROOT = Path(__file__).parents[2]
 class Demo:
     """A run of the demo whose processes can be told by a mark in their environment."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
         self._mark = f"DEMO_MARK={uuid.uuid4()}"
         name, value = self._mark.split("=")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "demo"],
+            [sys.executable, "-m", "demo", *options],
             cwd=ROOT,
             env={**os.environ, name: value, "TMPDIR": str(directory)},
             stdout=subprocess.PIPE,
@@ -62,6 +63,39 @@ def demo(tmp_path) -> Iterator[Demo]:
     yield running
     running.process.terminate()
     running.process.wait(60)
+
+
+@pytest.fixture
+def demo_in_containers(tmp_path) -> Iterator[Demo]:
+    docker_engine.require()
+    own, registry = tmp_path / "demo", tmp_path / "registry"
+    own.mkdir()
+    with docker_engine.without_new_images():
+        running = Demo(own, "--runner", "docker", "--registry-dir", str(registry))
+        yield running
+        running.process.terminate()
+        running.process.wait(60)
+
+
+def test_it_runs_in_containers_and_leaves_none(demo_in_containers):
+    before = docker_engine.containers()
+    printed = "".join(demo_in_containers.lines_until("no such line: read to the end"))
+    assert demo_in_containers.process.wait(60) == 0
+    accuracy = float(printed.split("Accuracy on held-out digits: ")[1].split()[0])
+    assert 0.95 < accuracy < 1
+    assert "Image: 1 look-up(s) in the registry, 1 image(s) built and pushed." in printed
+    assert demo_in_containers.leftovers() == []
+    assert docker_engine.containers() == before
+
+
+def test_ctrl_c_leaves_no_container(demo_in_containers):
+    before = docker_engine.containers()
+    assert "RUNNING" in demo_in_containers.lines_until("RUNNING")[-1]
+    os.killpg(demo_in_containers.process.pid, signal.SIGINT)
+    assert "everything that was started has been stopped" in demo_in_containers.process.stdout.read()
+    assert demo_in_containers.process.wait(60) == 130
+    eventually(lambda: demo_in_containers.leftovers() == [])
+    eventually(lambda: docker_engine.containers() == before)
 
 
 def test_it_prints_the_scores_and_leaves_nothing(demo):

@@ -11,6 +11,7 @@ import re
 import signal
 import tarfile
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -70,6 +71,11 @@ async def value_of(image: ImageCommand, dispatch_id: str, **options: Any) -> Any
 
 def new_id() -> str:
     return uuid.uuid4().hex
+
+
+def unique_requirement() -> str:
+    """Return a requirement that no image has yet, and for which pip installs nothing."""
+    return f"nothing; platform_release == '{new_id()}'"
 
 
 def tags(image: ImageCommand) -> set[str]:
@@ -177,7 +183,7 @@ async def in_thread(image: ImageCommand, *arguments: str) -> Any:
 
 
 def test_a_terminal_has_a_bar_with_stage_and_percent(image):
-    shown, stdout = image.show_on_terminal("build", stream="stderr")
+    shown, stdout = image.show_on_terminal("build", "--require", unique_requirement(), stream="stderr")
     assert re.fullmatch(r"\S+@sha256:[0-9a-f]{64}\n", stdout)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert re.search(r"building +━+\S* +100% +\d:\d\d:\d\d ", plain)
@@ -339,12 +345,14 @@ def push(image: ImageCommand, engine: docker.DockerClient, *names: str) -> str:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.addfile(tarfile.TarInfo(new_id()))
+    engine.api.import_image_from_data(packed.getvalue(), repository=target, tag=names[0])
     digest = ""
     for name in names:
-        engine.api.import_image_from_data(packed.getvalue(), repository=target, tag=name)
+        engine.api.tag(f"{target}:{names[0]}", target, name)
         for item in engine.api.push(target, name, auth_config=login(image), stream=True, decode=True):
             assert "error" not in item, item
             digest = item.get("aux", {}).get("Digest", digest)
+    for name in names:
         engine.api.remove_image(f"{target}:{name}")
     return f"{target}@{digest}"
 
@@ -375,13 +383,20 @@ async def test_a_dry_run_changes_nothing_and_yes_does_what_it_said_and_runs_go_o
 
 
 @contextmanager
-def paused(image: ImageCommand):
+def paused(image: ImageCommand) -> Iterator[None]:
     """Keep the queues' jobs from starting."""
     image.aws.control("POST", "pause")
     try:
         yield
     finally:
         image.aws.control("POST", "resume")
+
+
+async def seen(task: asyncio.Task[Any], look: Callable[[], Any]) -> None:
+    """Wait until a look gives something, or fail as the task has failed meanwhile."""
+    await asyncio.to_thread(eventually, lambda: task.done() or look())
+    if task.done():
+        task.result()
 
 
 @pytest.mark.parametrize("is_deregistered", [False, True])
@@ -396,7 +411,7 @@ async def test_an_image_that_a_job_in_any_queue_waits_for_stays(image, is_deregi
     with paused(image):
         running = asyncio.create_task(value_of(image, name, batch_queue=queue))
         listing = {"jobQueue": queue, "jobStatus": "RUNNABLE"}
-        await asyncio.to_thread(eventually, lambda: image.aws.batch.list_jobs(**listing)["jobSummaryList"])
+        await seen(running, lambda: image.aws.batch.list_jobs(**listing)["jobSummaryList"])
         if is_deregistered:
             image.aws.batch.deregister_job_definition(jobDefinition=definitions(image)[0])
         before = tags(image), definitions(image)
@@ -468,15 +483,23 @@ async def test_definitions_of_the_same_image_in_another_repository_stay(image, c
 
 
 async def test_an_image_that_was_deleted_alone_is_built_again_by_the_next_run(image):
-    """As a lifecycle policy of ECR does it: the job definition stays."""
-    assert await value_of(image, new_id()) == 42
-    (tag,) = tags(image)
-    ecr = image.aws.client("ecr")
-    ecr.batch_delete_image(repositoryName=image.repository, imageIds=[{"imageTag": tag}])
+    """As a lifecycle policy of ECR does it: the job definition stays.
+
+    The job waits meanwhile, and the image is like no other: an engine that has once pulled a digest does
+    not ask for it again.
+    """
+    options = {"requirements": [unique_requirement()]}
+    dispatch_id = new_id()
+    with paused(image):
+        failing = asyncio.create_task(value_of(image, dispatch_id, **options))
+        await seen(failing, lambda: image.aws.jobs_of(dispatch_id))
+        (tag,) = tags(image)
+        ecr = image.aws.client("ecr")
+        ecr.batch_delete_image(repositoryName=image.repository, imageIds=[{"imageTag": tag}])
     with pytest.raises(TaskRuntimeError) as error:
-        await value_of(image, new_id())
+        await failing
     headline = str(error.value).splitlines()[0]
     assert "could not get its image: " in headline
     assert "is built again by the next dispatch" in headline
-    assert await value_of(image, new_id()) == 42
+    assert await value_of(image, new_id(), **options) == 42
     assert tags(image) == {tag}

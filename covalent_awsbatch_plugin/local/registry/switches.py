@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 
 from ..model import service_model
 from .ecr import Registry
+from .tokens import LIFETIME_S
 
 
 def answer(registry: Registry, room: str, switch: str, body: bytes) -> JSONResponse | None:
@@ -24,6 +25,11 @@ def answer(registry: Registry, room: str, switch: str, body: bytes) -> JSONRespo
 
 def _revoke_tokens(registry: Registry, _: bytes) -> None:
     registry.tokens.revoke_all()
+
+
+def _token_lifetime(registry: Registry, body: bytes) -> None:
+    lifetime_s = json.loads(body)["seconds"]
+    registry.tokens.lifetime_s = LIFETIME_S if lifetime_s is None else float(lifetime_s)
 
 
 def _limit(registry: Registry, body: bytes) -> None:
@@ -47,6 +53,7 @@ def _allow(registry: Registry, _: bytes) -> None:
 
 SWITCHES = {
     ("registry", "revoke-tokens"): _revoke_tokens,
+    ("registry", "token-lifetime"): _token_lifetime,
     ("registry", "limit"): _limit,
     ("ecr", "deny"): _deny,
     ("ecr", "allow"): _allow,

@@ -39,11 +39,12 @@ class Tokens:
     """The tokens of one local AWS."""
 
     def __init__(self) -> None:
+        self.lifetime_s = LIFETIME_S
         self._expires_at_s: dict[bytes, float] = {}
 
     def issue(self) -> Token:
         """Return a new token."""
-        token = Token(secrets.token_urlsafe(SECRET_BYTES), time.time() + LIFETIME_S)
+        token = Token(secrets.token_urlsafe(SECRET_BYTES), time.time() + self.lifetime_s)
         self._expires_at_s[_digest(token.basic)] = token.expires_at_s
         return token
 
