@@ -8,7 +8,7 @@ Where it differs from AWS on purpose:
 - `process_runner` runs jobs as processes of this machine, without image, user, mounts, secrets or a
   limit on memory. A process without a handler for SIGTERM ends with 143; as PID 1 of a container it
   would ignore it.
-- `docker_runner` runs them in containers of the Docker engine. They have no secrets, a fraction of a
+- `containers` runs them in containers of the Docker engine. They have no secrets, a fraction of a
   vCPU on Fargate is a share and no limit, and volumes are this machine's or the job's own.
 - The memory of a compute environment is its tag `local:memory-mib`, read when the environment is
   created or updated, and the machine's memory without it. There are no GPUs.

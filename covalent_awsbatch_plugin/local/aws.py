@@ -27,8 +27,8 @@ import uvicorn
 from . import defaults, moto_services
 from .api import BatchApi
 from .calls import CallCounts
+from .containers.runner import DockerRunner, no_credentials
 from .control import Control
-from .docker_runner import DockerRunner, no_credentials
 from .engine import Engine
 from .jobs import Account, Json
 from .logstream import LogStreams, MotoLogs

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from covalent_awsbatch_plugin.contract import EXIT_VALUE
+from covalent_awsbatch_plugin.contract import EXIT_RUNTIME_FAULT, EXIT_VALUE
 
 
 @pytest.mark.parametrize("module", ["covalent", "boto3", "botocore", "docker", "aiobotocore", "obstore"])
@@ -36,6 +36,16 @@ def test_container_without_cloudpickle_says_so(jobs, tmp_path):
     job = jobs.call(lambda: 1)
     assert job.exit_code != EXIT_VALUE
     assert "has no cloudpickle" in job.only.failure.message
+
+
+def test_container_without_obstore_says_so_in_one_line(jobs, tmp_path):
+    package = tmp_path / "blocked" / "obstore"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('not here')\n")
+    jobs.environment["PYTHONPATH"] = f"{package.parent}:{jobs.environment['PYTHONPATH']}"
+    job = jobs.call(lambda: 1)
+    assert (job.exit_code, job.outcomes) == (EXIT_RUNTIME_FAULT, {})
+    assert job.stderr == "covalent-awsbatch: The image has no obstore that the runtime can use: not here\n"
 
 
 def test_function_may_use_obstore_itself(jobs):

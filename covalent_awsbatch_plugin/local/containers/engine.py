@@ -12,7 +12,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
-from .errors import MissingProgram
+from ..errors import MissingProgram
 
 NEXT_STEP = "start Docker, or use --runner process"
 

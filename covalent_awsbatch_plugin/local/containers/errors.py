@@ -12,8 +12,8 @@ from enum import Enum
 import requests
 from docker.errors import APIError, DockerException
 
-from .docker_engine import CALL_TIMEOUT_S
-from .runner import StartFailure
+from ..runner import StartFailure
+from .engine import CALL_TIMEOUT_S
 
 
 class Step(str, Enum):

@@ -14,8 +14,8 @@ import time
 
 from docker import APIClient
 
-from .docker_engine import LABEL, connect, gone_is_fine
-from .guardian import ignore_terminal_signals
+from ..guardian import ignore_terminal_signals
+from .engine import LABEL, connect, gone_is_fine
 
 ENDED_WELL = b"ended well"
 """What the server says before it closes the input; without it, it was killed."""

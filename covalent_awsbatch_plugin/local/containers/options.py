@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .jobs import Json
-from .runner import Launch, StartFailure
+from ..jobs import Json
+from ..runner import Launch, StartFailure
 
 MIB = 2**20
 

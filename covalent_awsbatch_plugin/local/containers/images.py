@@ -10,9 +10,9 @@ from typing import Any
 from docker import APIClient
 from docker.errors import ImageNotFound
 
-from .docker_errors import Step, engine_failure, failing_as
-from .jobs import Json
-from .runner import StartFailure
+from ..jobs import Json
+from ..runner import StartFailure
+from .errors import Step, engine_failure, failing_as
 
 logger = logging.getLogger(__name__)
 

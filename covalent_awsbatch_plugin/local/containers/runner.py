@@ -19,14 +19,14 @@ from uuid import uuid4
 import requests
 from docker import APIClient
 
-from . import docker_guardian
-from .docker_engine import LABEL, connect, gone_is_fine
-from .docker_errors import Step, failing_as
-from .docker_images import Images, RegistryAuth
-from .docker_options import container_name, create_body, task_volumes
-from .jobs import Json
-from .runner import Exit, Launch
-from .surroundings import Surroundings
+from ..jobs import Json
+from ..runner import Exit, Launch
+from ..surroundings import Surroundings
+from . import guardian
+from .engine import LABEL, connect, gone_is_fine
+from .errors import Step, failing_as
+from .images import Images, RegistryAuth
+from .options import container_name, create_body, task_volumes
 from .threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class DockerRunner:
         self._images = Images(self._engine, registry_auth)
         self._environment = surroundings.aws_environment
         self._labels = {LABEL: uuid4().hex}
-        self._guardian = docker_guardian.start(self._labels[LABEL], surroundings.registry_host)
+        self._guardian = guardian.start(self._labels[LABEL], surroundings.registry_host)
 
     async def start(self, launch: Launch) -> RunningContainer:
         """Start an attempt in a new container.
@@ -72,7 +72,7 @@ class DockerRunner:
 
     async def close(self) -> None:
         """Let the guardian go, which removes what is left."""
-        _, complaint = await asyncio.to_thread(self._guardian.communicate, docker_guardian.ENDED_WELL)
+        _, complaint = await asyncio.to_thread(self._guardian.communicate, guardian.ENDED_WELL)
         if self._guardian.returncode != 0:
             logger.warning("the Docker engine could not be cleaned up: %s", complaint.decode().strip())
         self._engine.close()
