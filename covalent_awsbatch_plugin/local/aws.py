@@ -49,7 +49,8 @@ from .surroundings import Surroundings
 from .throttle import BatchThrottle
 from .timing import Timing
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 150.0
+"""Longer than the registry's own, so that its reason is told."""
 
 _running_lock = threading.Lock()
 _running = 0

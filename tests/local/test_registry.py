@@ -24,6 +24,7 @@ from botocore.validate import ParamValidator
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from covalent_awsbatch_plugin.local.aws import LocalAWS
+from covalent_awsbatch_plugin.local.registry import distribution
 from covalent_awsbatch_plugin.local.runner import RunnerKind
 from tests import docker_engine
 
@@ -544,3 +545,47 @@ def test_a_missing_registry_is_said_with_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Exception, match="Debian's package docker-registry"):
         LocalAWS(runner=RunnerKind.DOCKER, vcpus=1).start()
+
+
+@pytest.fixture
+def registry_image(engine: Engine, tmp_path: Path) -> Iterator[None]:
+    """Make the image of the registry from this machine's program, where it is not there."""
+    binary = next(path for path in map(shutil.which, distribution.BINARIES) if path is not None)
+    if engine.docker.images.list(name=distribution.IMAGE):
+        yield
+        return
+    context = tmp_path / "registry-image"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        f"FROM {docker_engine.BASE_IMAGE}\nCOPY registry /usr/local/bin/registry\n"
+    )
+    shutil.copy(binary, context / "registry")
+    engine.docker.images.build(path=str(context), tag=distribution.IMAGE, rm=True)
+    yield
+    engine.docker.images.remove(distribution.IMAGE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_without_the_program_the_registry_is_a_container(
+    registry_image: None, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    programs, temporary = tmp_path / "programs", tmp_path / "temporary"
+    programs.mkdir()
+    temporary.mkdir()
+    docker_command = shutil.which("docker")
+    if docker_command is None:
+        pytest.skip("the command `docker` is not there to run the registry's image")
+    (programs / "docker").symlink_to(docker_command)
+    monkeypatch.setenv("PATH", str(programs))
+    before = docker_engine.containers()
+    program = Program(temporary, "--json", "--runner", "docker")
+    registry = Registry(json.loads(program.line())["endpoint_url"])
+    assert len(docker_engine.containers() - before) == 1
+    name, auth = registry.repository(), registry.token()
+    digest = digest_of(engine.push(engine.image(), registry.uri(name), "one", auth))
+    assert engine.pull(registry.uri(name), digest, auth)
+    program.end(number)
+    until(lambda: docker_engine.containers() == before)
+    until(lambda: list(temporary.iterdir()) == [])
+    if program.process.stdout is not None:
+        program.process.stdout.close()
