@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BuildError, ImageError, NoEngineError, PushError
-from ..settings import Architecture
 from .environment import PLATFORMS, WRONG_PYTHON, Recipe, context_image
 from .progress import Progress, Report, Stage
 
@@ -71,27 +70,22 @@ class Engine:
 
     def has(self, name: str) -> bool:
         """Tell whether the engine has an image, without asking any registry."""
-        from docker.errors import ImageNotFound
-
-        try:
-            self._api.inspect_image(name)
-        except ImageNotFound:
-            return False
-        return True
+        return self._platform_of(name) != ""
 
     def make(self, recipe: Recipe, build_context: Path | None, login: Login, report: Report) -> str:
         """Build the image of a recipe and return the engine's name for it.
 
         Raises ImageError with pip's own words where pip failed.
         """
-        platform = self._foreign_platform(recipe.environment.cpu_architecture)
-        if build_context is None:
-            self._have_base(recipe.environment.base_image, platform, login, report)
-        else:
-            name = context_image(recipe.environment)
-            self._build(name, platform, report, path=str(build_context))
         name = f"{LOCAL_NAME}:{recipe.tag}"
-        self._build(name, platform, report, fileobj=recipe.archive(), custom_context=True)
+        platform = PLATFORMS[recipe.environment.cpu_architecture]
+        with _explained(BuildError, f"The image {name} could not be built"):
+            if build_context is None:
+                self._have_base(recipe.environment.base_image, platform, login, report)
+            else:
+                own = context_image(recipe.environment)
+                self._build(own, platform, report, path=str(build_context))
+            self._build(name, platform, report, fileobj=recipe.archive(), custom_context=True)
         return name
 
     def push(self, name: str, repository_uri: str, tag: str, login: Login, report: Report) -> Pushed:
@@ -111,44 +105,50 @@ class Engine:
                 # Only the name: the layers stay under the engine's own.
                 self._api.remove_image(target, noprune=True)
 
-    def _foreign_platform(self, architecture: Architecture) -> str | None:
-        """Return the platform to build for, or None where it is the engine's own."""
-        platform = PLATFORMS[architecture]
-        return None if platform.endswith(f"/{self._api.version()['Arch']}") else platform
-
-    def _have_base(self, base_image: str, platform: str | None, login: Login, report: Report) -> None:
-        """Pull the base image, unless the engine has it.
+    def _have_base(self, base_image: str, platform: str, login: Login, report: Report) -> None:
+        """Pull the base image, unless the engine has it for this platform.
 
         `docker pull` brings a newer one: a build must not depend on a registry that it does not need.
         """
-        from docker.errors import DockerException
+        from docker.errors import APIError
 
-        if platform is None and self.has(base_image):
+        if self._platform_of(base_image) == platform:
             return
         auth = login.auth_config if base_image.startswith(f"{login.registry}/") else None
         try:
-            for item in self._api.pull(
+            items = self._api.pull(
                 *_name_and_tag(base_image), auth_config=auth, platform=platform, stream=True, decode=True
-            ):
-                if "error" in item:
-                    raise BuildError(_cannot_pull(base_image, item["error"]))
-                report(Progress(Stage.PULL, base_image, 0, 0, item.get("status", "")))
-        except DockerException as error:
-            raise BuildError(_cannot_pull(base_image, _explanation(error))) from error
-
-    def _build(self, name: str, platform: str | None, report: Report, **source: Any) -> None:
-        with _explained(BuildError, f"The image {name} could not be built"):
-            items = self._api.build(
-                **source,
-                tag=name,
-                platform=platform,
-                network_mode=BUILD_NETWORK,
-                use_config_proxy=True,
-                rm=True,
-                forcerm=True,
-                decode=True,
             )
-            _follow_build(name, items, report)
+        except APIError as error:
+            raise BuildError(_cannot_pull(base_image, _explanation(error))) from error
+        for item in items:
+            if "error" in item:
+                raise BuildError(_cannot_pull(base_image, item["error"]))
+            report(Progress(Stage.PULL, base_image, 0, 0, item.get("status", "")))
+
+    def _platform_of(self, image: str) -> str:
+        """Return the platform of an image that the engine has; empty where it has none of that name."""
+        from docker.errors import ImageNotFound
+
+        try:
+            found = self._api.inspect_image(image)
+        except ImageNotFound:
+            return ""
+        return f"{found['Os']}/{found['Architecture']}"
+
+    def _build(self, name: str, platform: str, report: Report, **source: Any) -> None:
+        is_own = platform.endswith(f"/{self._api.version()['Arch']}")
+        items = self._api.build(
+            **source,
+            tag=name,
+            platform=None if is_own else platform,  # some engines take a platform as an experiment only
+            network_mode=BUILD_NETWORK,
+            use_config_proxy=True,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        _follow_build(name, items, report)
 
 
 def connect() -> Engine:

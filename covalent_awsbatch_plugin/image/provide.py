@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import NoEngineError
+from ..errors import NoEngineError, PushError
 from ..preflight import Identity
 from ..session import Session, in_background, in_thread
 from ..settings import Settings
@@ -127,7 +127,14 @@ async def _make(
     name = await _blocking(partial(engine.make, made, build_context, login, report))
     built_s = time.monotonic()
     push = partial(engine.push, name, repository_uri, made.tag)
-    pushed = await _push(session, push, report)
+    try:
+        pushed = await _push(session, push, report)
+    except PushError:
+        # Another process may have been faster, with a tag that may not be overwritten.
+        digest = await registry.digest_of(session, settings.ecr_repo_name, made.tag)
+        if digest == "":
+            raise
+        return Image(f"{repository_uri}@{digest}")
     now_s = time.monotonic()
     notes = (
         f"built the image {repository_uri}:{made.tag} in {built_s - started_s:.0f} s",

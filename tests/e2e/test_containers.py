@@ -265,6 +265,20 @@ class Builds:
         return sum(name.startswith("covalent-awsbatch:") for name in names)
 
 
+async def test_two_servers_that_build_at_once_both_get_the_image(containers, repository, tmp_path):
+    """The second one to push finds the tag taken, and may not overwrite it."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {docker_engine.BASE_IMAGE}\nRUN sleep 3\n")
+    ecr = containers.client("ecr")
+    ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
+
+    def serve() -> bool:
+        return asyncio.run(answers(containers, ecr_repo_name=repository, build_context=str(tmp_path)))
+
+    assert await asyncio.gather(*(asyncio.to_thread(serve) for _ in range(2))) == [True, True]
+    listed = ecr.list_images(repositoryName=repository, filter={"tagStatus": "TAGGED"})["imageIds"]
+    assert len(listed) == 1
+
+
 async def test_a_changed_requirement_is_another_image_and_a_changed_function_is_not(containers, repository):
     made = Made(containers)
     options = {"ecr_repo_name": repository}
