@@ -213,7 +213,7 @@ def prune(*, older_than_days: float, yes: bool, **options: Any) -> None:
     for image in planned.images:
         click.echo(f"{'Deleted' if yes else 'Would delete'} the image {' '.join(image.tags)}")
     if not planned.images:
-        click.echo(f"There is nothing to delete that is unused for {older_than_days:g} days.")
+        click.echo(f"There is nothing to delete (--older-than {older_than_days:g}).")
         return
     count, size_mb = len(planned.images), planned.size_bytes / MB
     total = f"{count} {'image' if count == 1 else 'images'}, {size_mb:.0f} MB"

@@ -330,7 +330,7 @@ def test_an_empty_repository_is_said(image):
     assert listed.stderr == f"The repository {image.repository} has no images.\n"
     pruned = image("prune", "--yes")
     assert pruned.exit_code == 0
-    assert pruned.stdout == "There is nothing to delete that is unused for 30 days.\n"
+    assert pruned.stdout == "There is nothing to delete (--older-than 30).\n"
 
 
 # --- prune ----------------------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ async def test_an_image_that_a_job_in_any_queue_waits_for_stays(image, is_deregi
             image.aws.batch.deregister_job_definition(jobDefinition=definitions(image)[0])
         before = tags(image), definitions(image)
         pruned = await in_thread(image, "prune", *EVERYTHING, "--yes")
-        assert pruned.stdout == "There is nothing to delete that is unused for 0 days.\n"
+        assert pruned.stdout == "There is nothing to delete (--older-than 0).\n"
         assert (tags(image), definitions(image)) == before
     assert await running == 42
 
@@ -424,7 +424,7 @@ async def test_an_image_that_a_job_in_any_queue_waits_for_stays(image, is_deregi
 async def test_an_image_that_was_pushed_lately_stays(image):
     await in_thread(image, "build")
     pruned = await in_thread(image, "prune", "--yes", "--older-than", "1")
-    assert pruned.stdout == "There is nothing to delete that is unused for 1 days.\n"
+    assert pruned.stdout == "There is nothing to delete (--older-than 1).\n"
     assert len(tags(image)) == 1
 
 
