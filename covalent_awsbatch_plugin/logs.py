@@ -32,6 +32,8 @@ async def tail(session: Session, group: str, stream: str, line_limit: int = 20) 
                 startFromHead=False,
             )
     except (AWSBatchError, BotoCoreError, ClientError) as error:
+        if "log stream does not exist" in str(error):
+            return []  # a stream is made with the first output
         log.warning("The log stream %r of %r cannot be read: %s", stream, group or DEFAULT_GROUP, error)
         return []
     return [event["message"].rstrip("\n") for event in answer["events"]]

@@ -19,6 +19,9 @@ from covalent_awsbatch_plugin.settings import Settings
 from demo.containers import PYTHON, base_image
 
 BASE_IMAGE = base_image() or Settings().base_image.replace("{python}", PYTHON)
+OWN_NAMES = ("covalent-awsbatch:", "covalent-awsbatch-context:", "covalent-awsbatch-test:")
+"""What the package and these tests call the images that they build."""
+
 REQUIRED = os.environ.get("AWSBATCH_TEST_DOCKER") == "required"
 
 
@@ -68,7 +71,7 @@ def containers() -> set[str]:
 
 def _built(client: docker.DockerClient) -> set[str]:
     names = {tag for image in client.images.list() for tag in image.tags}
-    return {name for name in names if name.startswith(("covalent-awsbatch:", "covalent-awsbatch-context:"))}
+    return {name for name in names if name.startswith(OWN_NAMES)}
 
 
 def require() -> None:

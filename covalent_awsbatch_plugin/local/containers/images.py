@@ -47,7 +47,8 @@ class Images:
 
         An image without the host of a registry may be the engine's own and is pulled where it lacks it.
         The registry of whose credentials we are the source is asked every time: the engine may have the
-        image only because it was built there, and the hosts of AWS would not.
+        image only because it was built there, and the hosts of AWS would not. (For a digest that it has
+        pulled before, the engine may answer itself.)
         """
         host = registry_host(reference)
         credentials = None if host is None else self._registry_auth(host)
