@@ -16,7 +16,8 @@ from ..preflight import Identity
 from ..session import Session, in_background, in_thread
 from ..settings import Settings
 from . import context, registry
-from .engine import Engine, LoginRefusedError, Pushed, connect
+from .engine import Engine, connect
+from .engine_output import LoginRefusedError, Pushed
 from .environment import Environment, Recipe, environment
 from .progress import Report, steps
 from .registry import Login

@@ -136,7 +136,8 @@ def _spawn(directory: Path, guardian: Guardian) -> subprocess.Popen[bytes]:
 def _environment(marker: str) -> dict[str, str]:
     """Return an environment without the REGISTRY_… variables, which would change the configuration."""
     name, _, value = marker.partition("=")
-    kept = {each: os.environ[each] for each in os.environ if each in KEPT or each.startswith("DOCKER_")}
+    inherited = os.environ.items()
+    kept = {each: value for each, value in inherited if each in KEPT or each.startswith("DOCKER_")}
     # Version 3 sends traces to a collector unless told not to.
     return kept | {"OTEL_TRACES_EXPORTER": "none", name: value}
 

@@ -1,0 +1,62 @@
+"""`covalent-awsbatch image list`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from covalent_awsbatch_plugin.cli.image.options import (
+    ACCOUNT_OPTIONS,
+    MB,
+    in_one_sentence,
+    settings_from,
+    with_options,
+)
+
+if TYPE_CHECKING:
+    from covalent_awsbatch_plugin.image.registry import StoredImage
+
+SHORT_DIGEST_CHARS = 12
+"""As `docker images` shows them."""
+
+PIPED_WIDTH = 200
+
+
+@click.command("list")
+@with_options(*ACCOUNT_OPTIONS)
+@in_one_sentence
+def list_images(**options: Any) -> None:
+    """List the images of the repository, the last used first."""
+
+    async def work() -> tuple[str, list[StoredImage]]:
+        from covalent_awsbatch_plugin.image import registry
+        from covalent_awsbatch_plugin.pipeline import open_session
+
+        settings = settings_from(options)
+        return settings.ecr_repo_name, await registry.images(open_session(settings), settings.ecr_repo_name)
+
+    repository, images = asyncio.run(work())
+    if images:
+        _print_images(images)
+    else:
+        click.echo(f"The repository {repository} has no images.", err=True)
+
+
+def _print_images(images: list[StoredImage]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    console = Console()
+    columns = (Column("tag", no_wrap=True), "digest", Column("MB", justify="right"), "pushed", "last pulled")
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for image in images:
+        table.add_row(
+            " ".join(image.tags) or "(none)",
+            image.digest.partition(":")[2][:SHORT_DIGEST_CHARS],
+            f"{image.size_bytes / MB:.0f}",
+            f"{image.pushed_at:%Y-%m-%d %H:%M}",
+            f"{image.pulled_at:%Y-%m-%d}" if image.pulled_at else "",
+        )
+    console.print(table, width=None if console.is_terminal else PIPED_WIDTH)
