@@ -7,6 +7,7 @@ and say so; `AWSBATCH_TEST_DOCKER=required` makes them fail instead, as in the p
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -15,6 +16,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from covalent_awsbatch_plugin.local.registry.distribution import BINARIES
 from covalent_awsbatch_plugin.settings import Settings
 from demo.containers import PYTHON, base_image
 
@@ -28,6 +30,8 @@ REQUIRED = os.environ.get("AWSBATCH_TEST_DOCKER") == "required"
 @cache
 def missing() -> str:
     """Say what is missing for tests in containers; empty where nothing is."""
+    if all(shutil.which(name) is None for name in (*BINARIES, "docker")):
+        return "there is no program that could be the registry"
     try:
         client = docker.from_env()
         client.ping()
