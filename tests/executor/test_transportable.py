@@ -1,8 +1,11 @@
 """Covalent's archives are read and written byte for byte, without Covalent and without opening them."""
 
 import base64
+import json
 import pickle
+from pathlib import Path
 
+import cloudpickle
 import pytest
 from covalent._workflow.transportable_object import TransportableObject
 from hypothesis import given
@@ -14,6 +17,8 @@ from covalent_awsbatch_plugin.transportable import (
     base64_chunks,
     from_archive,
     from_attributes,
+    plain_value,
+    reference_in,
     write_archive,
 )
 
@@ -73,3 +78,46 @@ def test_an_archive_that_is_cut_short_is_found_out(tmp_path):
     path.write_bytes(path.read_bytes()[:CHUNK_BYTES])
     with pytest.raises(ValueError, match="cut short"):
         read.pickle_bytes()
+
+
+plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(plain_values, st.integers(0, 5))
+def test_a_plain_value_is_read(value, protocol):
+    assert plain_value(pickle.dumps(value, protocol)) == value
+
+
+class Bomb:
+    """Leaves a trace where it is opened."""
+
+    def __reduce__(self):
+        return opened.append, (True,)
+
+
+opened: list[bool] = []
+
+
+@pytest.mark.parametrize("value", [Bomb(), [Bomb()], {"a": [Bomb()]}, print, Path()])
+def test_what_would_import_or_call_anything_is_never_opened(value):
+    with pytest.raises(ValueError, match="no plain value"):
+        plain_value(cloudpickle.dumps(value))
+    assert opened == []
+
+
+@given(st.binary())
+def test_what_is_no_pickle_is_no_plain_value_or_a_harmless_one(data):
+    try:
+        value = plain_value(data)
+    except ValueError:
+        return
+    assert type(value).__module__ == "builtins"
+
+
+def test_a_reference_is_told_from_everything_else():
+    assert reference_in(pickle.dumps(Path.cwd().joinpath)) is None
+    assert reference_in(pickle.dumps(json.dumps, 4)) == ("json", "dumps")
+    assert reference_in(pickle.dumps([json.dumps], 4)) is None
