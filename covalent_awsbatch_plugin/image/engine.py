@@ -5,21 +5,22 @@ All calls block and belong into a thread. Nothing is written to the user's Docke
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import docker_client
 from ..errors import BuildError, ImageError, NoEngineError, PushError
 from .engine_output import Pushed, follow_build, follow_push
 from .environment import PLATFORMS, Recipe, context_image
 from .progress import Progress, Report, Stage
 
 if TYPE_CHECKING:
+    from docker import APIClient
+
     from .registry import Login
 
-ENGINE_TIMEOUT_S = 10
 SILENCE_TIMEOUT_S = 3600
 """A build may say nothing for long while pip unpacks large packages."""
 
@@ -33,13 +34,12 @@ BUILD_NETWORK = "host"
 class Engine:
     """A connection to the Docker engine of this machine."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._api = client.api
+    def __init__(self, api: APIClient) -> None:
+        self._api = api
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._api.close()
 
     def has(self, name: str) -> bool:
         """Tell whether the engine has an image, without asking any registry."""
@@ -129,24 +129,10 @@ def connect() -> Engine:
 
     Raises NoEngineError where none answers.
     """
-    import docker
-    from docker.context import ContextAPI
-    from docker.errors import DockerException
-
-    options: dict[str, Any] = {}
-    if "DOCKER_HOST" not in os.environ:
-        current = ContextAPI.get_current_context()
-        if current is not None and current.Host:
-            options = {"base_url": current.Host, "tls": current.TLSConfig or False}
-    make = docker.DockerClient if options else docker.from_env
     try:
-        trial = make(timeout=ENGINE_TIMEOUT_S, **options)
-        trial.ping()
-        trial.close()
-        return Engine(make(timeout=SILENCE_TIMEOUT_S, **options))
-    except (DockerException, OSError) as error:
-        where = options.get("base_url") or os.environ.get("DOCKER_HOST") or "its usual address"
-        raise NoEngineError(f"{where}: {_innermost(error)}") from error
+        return Engine(docker_client.connect(SILENCE_TIMEOUT_S))
+    except docker_client.EngineUnreachable as error:
+        raise NoEngineError(str(error)) from error
 
 
 @contextmanager
@@ -164,13 +150,6 @@ def _explained(kind: type[ImageError], what: str) -> Iterator[None]:
 def _explanation(error: BaseException) -> str:
     text = getattr(error, "explanation", None) or str(error)
     return text.strip().splitlines()[-1].rstrip(".") if text.strip() else type(error).__name__
-
-
-def _innermost(error: BaseException) -> str:
-    """Return the first cause's text: the SDK wraps it in the texts of three libraries."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _name_and_tag(image: str) -> tuple[str, str]:

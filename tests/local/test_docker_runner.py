@@ -237,8 +237,8 @@ def test_a_missing_engine_is_said_in_one_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"Error: no Docker engine answers at {address} (")
-    assert line.endswith("): start Docker, or use --runner process")
+    assert line.startswith(f"Error: no Docker engine answers at {address}: ")
+    assert line.endswith("; start Docker, or use --runner process")
 
 
 def test_a_missing_engine_is_an_error_of_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
