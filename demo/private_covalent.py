@@ -47,6 +47,8 @@ def private_environment(directory: Path, port: int) -> dict[str, str]:
     return {
         **inherited,
         "HOME": str(directory),
+        # Which Docker engine is used is a setting of the user's, who has it at home.
+        "DOCKER_CONFIG": os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker"),
         "XDG_CACHE_HOME": str(directory / "cache"),
         "XDG_DATA_HOME": str(directory / "data"),
         "XDG_CONFIG_DIR": str(directory / "config"),

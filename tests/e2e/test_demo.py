@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from demo.private_covalent import private_environment
 from tests import docker_engine
 from tests.e2e.surroundings import eventually
 
@@ -96,6 +97,19 @@ def test_ctrl_c_leaves_no_container(demo_in_containers):
     assert demo_in_containers.process.wait(60) == 130
     eventually(lambda: demo_in_containers.leftovers() == [])
     eventually(lambda: docker_engine.containers() == before)
+
+
+def test_the_users_docker_context_is_found_from_the_private_home(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / ".docker").mkdir(parents=True)
+    (home / ".docker" / "config.json").write_text('{"currentContext": "mine"}')
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    code = "from docker.context.config import get_current_context_name as name; print(name())"
+    environment = private_environment(tmp_path / "private", 1)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "mine\n"
 
 
 def test_it_prints_the_scores_and_leaves_nothing(demo):
