@@ -20,7 +20,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-os.environ["HOME"] = tempfile.mkdtemp()  # Covalent, whose version is asked for, writes there
+_home = tempfile.TemporaryDirectory()  # Covalent, whose version is asked for, writes there
+os.environ["HOME"] = _home.name
 
 import cloudpickle
 import docker

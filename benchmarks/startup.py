@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ["HOME"] = tempfile.mkdtemp()  # Covalent, which the demo imports, writes its configuration there
+_home = tempfile.TemporaryDirectory()  # Covalent, which the demo imports, writes its configuration there
+os.environ["HOME"] = _home.name
 
 import boto3
 import cloudpickle
