@@ -11,7 +11,9 @@ compared.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -20,8 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-_home = tempfile.TemporaryDirectory()  # Covalent, whose version is asked for, writes there
-os.environ["HOME"] = _home.name
+os.environ["HOME"] = tempfile.mkdtemp()  # Covalent, whose version is asked for, writes there
 
 import cloudpickle
 import docker
@@ -35,6 +36,8 @@ from covalent_awsbatch_plugin.local.runner import RunnerKind
 from covalent_awsbatch_plugin.pipeline import open_session
 from covalent_awsbatch_plugin.settings import Settings
 from demo.containers import base_image
+
+atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 MB = 1_000_000
 RUNTIME_MODULES = "covalent_awsbatch_plugin.runtime.job, cloudpickle"

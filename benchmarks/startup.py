@@ -8,8 +8,10 @@ called. S3 is the local AWS. Both figures of a pair are taken in turn, so that a
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,8 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_home = tempfile.TemporaryDirectory()  # Covalent, which the demo imports, writes its configuration there
-os.environ["HOME"] = _home.name
+os.environ["HOME"] = tempfile.mkdtemp()  # Covalent, which the demo imports, writes its configuration there
 
 import boto3
 import cloudpickle
@@ -28,6 +29,8 @@ import cloudpickle
 from covalent_awsbatch_plugin import contract
 from covalent_awsbatch_plugin.local.aws import LocalAWS
 from demo.sweep import load
+
+atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 TARGET_S = 0.25
 DISPATCH_ID = "startup"
