@@ -16,7 +16,7 @@ from typing import Any
 from .contract import RUNTIME_COMMAND
 from .errors import SubmissionError
 from .preflight import Ground
-from .session import Session, error_message, explained
+from .session import Session, explained, refused_as
 from .settings import DEFINITION_HASH_CHARS, Settings
 
 PLACEHOLDER_RESOURCES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
@@ -87,15 +87,13 @@ async def registered(session: Session) -> list[Registered]:
 
     Raises SubmissionError where AWS Batch does not list them.
     """
-    from botocore.exceptions import ClientError
-
     batch = await session.client("batch")
-    try:
-        with explained(session.account, "list the job definitions"):
-            pages = batch.get_paginator("describe_job_definitions").paginate()
-            found = [each async for page in pages for each in page["jobDefinitions"]]
-    except ClientError as error:
-        raise SubmissionError(f"AWS Batch does not list its definitions: {error_message(error)}") from error
+    with (
+        refused_as(SubmissionError, "AWS Batch does not list its definitions"),
+        explained(session.account, "list the job definitions"),
+    ):
+        pages = batch.get_paginator("describe_job_definitions").paginate()
+        found = [each async for page in pages for each in page["jobDefinitions"]]
     return [
         Registered(
             name=each["jobDefinitionName"],
@@ -112,29 +110,22 @@ async def deregister(session: Session, unused: Registered) -> None:
 
     Raises SubmissionError where AWS Batch refuses.
     """
-    from botocore.exceptions import ClientError
-
     batch = await session.client("batch")
-    try:
-        with explained(session.account, f"deregister the job definition {unused.name!r}"):
-            await batch.deregister_job_definition(jobDefinition=unused.arn)
-    except ClientError as error:
-        text = f"AWS Batch did not deregister {unused.name!r}: {error_message(error)}"
-        raise SubmissionError(text) from error
+    with (
+        refused_as(SubmissionError, f"AWS Batch did not deregister {unused.name!r}"),
+        explained(session.account, f"deregister the job definition {unused.name!r}"),
+    ):
+        await batch.deregister_job_definition(jobDefinition=unused.arn)
 
 
 async def _find_or_register(session: Session, wanted: dict[str, Any]) -> str:
-    from botocore.exceptions import ClientError
-
     batch = await session.client("batch")
     name = wanted["jobDefinitionName"]
-    try:
-        with explained(session.account, f"find or register the job definition {name!r}"):
-            found = await batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")
-            if found["jobDefinitions"]:
-                return str(found["jobDefinitions"][0]["jobDefinitionArn"])
-            return str((await batch.register_job_definition(**wanted))["jobDefinitionArn"])
-    except ClientError as error:
-        raise SubmissionError(
-            f"AWS Batch refused the job definition {name!r}: {error_message(error)}"
-        ) from error
+    with (
+        refused_as(SubmissionError, f"AWS Batch refused the job definition {name!r}"),
+        explained(session.account, f"find or register the job definition {name!r}"),
+    ):
+        found = await batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")
+        if found["jobDefinitions"]:
+            return str(found["jobDefinitions"][0]["jobDefinitionArn"])
+        return str((await batch.register_job_definition(**wanted))["jobDefinitionArn"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .errors import BucketError, QueueError, RoleError
-from .session import Session, error_code, error_message, explained
+from .session import Session, error_code, error_message, explained, is_denied
 from .settings import Settings
 
 
@@ -125,7 +125,7 @@ async def _role_arn(session: Session, who: Identity, option: str, role: str) -> 
         if error_code(error) == "NoSuchEntity":
             text = f"The IAM role {role!r} does not exist: create it, or correct {option}."
             raise RoleError(text) from error
-        if error_code(error) in {"AccessDenied", "AccessDeniedException"}:
+        if is_denied(error):
             # Who may submit need not be allowed to read IAM; Batch itself will say if the role is missing.
             return f"arn:{who.partition}:iam::{who.account_id}:role/{role}"
         raise RoleError(f"The IAM role {role!r} cannot be looked at: {error_message(error)}") from error

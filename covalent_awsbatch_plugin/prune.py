@@ -12,7 +12,7 @@ from datetime import datetime
 from . import definition, submit
 from .definition import Registered
 from .image import registry
-from .image.environment import HASH_CHARS
+from .image.hashing import HASH_CHARS
 from .image.registry import StoredImage
 from .session import Session
 from .settings import Settings

@@ -8,9 +8,7 @@ when its event loop ends. Nothing is read from, or written to, other tasks' envi
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import importlib
-import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -24,6 +22,7 @@ import anyio
 import anyio.to_thread
 
 from .errors import AWSBatchError, CredentialsError, EndpointError, SetupError
+from .threads import in_daemon_thread
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
@@ -239,24 +238,13 @@ async def in_background(function: Callable[[], T], *, lane: str, at_once: int) -
 
     Neither a cancelled task nor the end of the process waits for it: who interrupts a build wants it to end.
     """
-    work: concurrent.futures.Future[T] = concurrent.futures.Future()
     async with _thread_limit(lane, at_once):
-        threading.Thread(target=_fulfil, args=(work, function), name=lane, daemon=True).start()
-        return await asyncio.wrap_future(work)
+        return await in_daemon_thread(function, lane)
 
 
 def _thread_limit(lane: str, at_once: int) -> anyio.CapacityLimiter:
     lanes = _thread_limits.setdefault(asyncio.get_running_loop(), {})
     return lanes.setdefault(lane, anyio.CapacityLimiter(at_once))
-
-
-def _fulfil(work: concurrent.futures.Future[T], function: Callable[[], T]) -> None:
-    if not work.set_running_or_notify_cancel():
-        return
-    try:
-        work.set_result(function())
-    except BaseException as error:  # noqa: BLE001 — it belongs to whoever waits for the result
-        work.set_exception(error)
 
 
 @contextmanager
@@ -290,6 +278,25 @@ def explained(account: Account, action: str) -> Iterator[None]:
                 f"{error_message(error)} Renew them, or correct `profile` or `credentials`."
             ) from error
         raise
+
+
+@contextmanager
+def refused_as(kind: type[AWSBatchError], text: str) -> Iterator[None]:
+    """Turn a refusal of AWS's into an error of ours: the text, and AWS's own behind it.
+
+    Stands around `explained`, which knows refusals of credentials.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise kind(f"{text}: {error_message(error)}") from error
+
+
+def is_denied(error: Any) -> bool:
+    """Tell whether a botocore ClientError says that a right is missing."""
+    return error_code(error) in {"AccessDenied", "AccessDeniedException"}
 
 
 def error_code(error: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from .contract import ENV_PAYLOAD
 from .errors import DefinitionGoneError, SubmissionError
 from .job import JobStatus
-from .session import Session, error_message, explained
+from .session import Session, error_message, explained, refused_as
 from .settings import Settings
 
 MAX_REASON_CHARS = 1024
@@ -85,15 +85,13 @@ async def queues(session: Session) -> list[str]:
 
     Raises SubmissionError where AWS Batch does not list them.
     """
-    from botocore.exceptions import ClientError
-
     batch = await session.client("batch")
-    try:
-        with explained(session.account, "list the job queues"):
-            pages = batch.get_paginator("describe_job_queues").paginate()
-            return [each["jobQueueArn"] async for page in pages for each in page["jobQueues"]]
-    except ClientError as error:
-        raise SubmissionError(f"AWS Batch does not list its queues: {error_message(error)}") from error
+    with (
+        refused_as(SubmissionError, "AWS Batch does not list its queues"),
+        explained(session.account, "list the job queues"),
+    ):
+        pages = batch.get_paginator("describe_job_queues").paginate()
+        return [each["jobQueueArn"] async for page in pages for each in page["jobQueues"]]
 
 
 async def any_recent(session: Session, queue: str, definition_arn: str, since: datetime) -> bool:
@@ -101,20 +99,17 @@ async def any_recent(session: Session, queue: str, definition_arn: str, since: d
 
     Raises SubmissionError where AWS Batch does not list them.
     """
-    from botocore.exceptions import ClientError
-
     batch = await session.client("batch")
     filters = [{"name": "JOB_DEFINITION", "values": [definition_arn]}]
     since_ms = since.timestamp() * 1000
-    try:
-        with explained(session.account, f"list the jobs of {definition_arn}"):
-            pages = batch.get_paginator("list_jobs").paginate(jobQueue=queue, filters=filters)
-            async for page in pages:
-                for each in page["jobSummaryList"]:
-                    if each["createdAt"] >= since_ms or not JobStatus(each["status"]).is_final:
-                        return True
-    except ClientError as error:
-        raise SubmissionError(f"AWS Batch does not list the jobs: {error_message(error)}") from error
+    with (
+        refused_as(SubmissionError, "AWS Batch does not list the jobs"),
+        explained(session.account, f"list the jobs of {definition_arn}"),
+    ):
+        async for page in batch.get_paginator("list_jobs").paginate(jobQueue=queue, filters=filters):
+            for each in page["jobSummaryList"]:
+                if each["createdAt"] >= since_ms or not JobStatus(each["status"]).is_final:
+                    return True
     return False
 
 

@@ -15,16 +15,17 @@ FLOORS = [
     {"session", "job", "runtime"},
     {"settings", "contract", "transportable"},
     {"requirements"},
-    {"errors", "docker_client"},
+    {"errors", "docker_client", "threads"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""
 
 MAY_IMPORT_FROM_BELOW_ONLY = {
     "runtime": {"contract"},  # what runs in the container knows nothing else of ours
     # An AWS Batch knows nothing of who uses it, but the states of a job are AWS's, and Docker is Docker.
-    "local": {"job", "docker_client"},
+    "local": {"job", "docker_client", "threads"},
     "contract": set(),
     "docker_client": set(),
+    "threads": set(),
 }
 
 

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 from ..errors import ImageError
+from .hashing import hash_of
 
-HASH_CHARS = 16
 READ_BYTES = 1 << 20
 
 
@@ -37,15 +37,11 @@ def _paths(directory: Path) -> list[str]:
 
 
 def _digest(directory: Path, paths: list[str]) -> str:
-    whole = hashlib.sha256()
-    for path in paths:
-        kind, content = _kind_and_content(directory / path)
-        for part in (Path(path).as_posix().encode(), kind, content):
-            whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()[:HASH_CHARS]
+    files = ((Path(path).as_posix().encode(), *_held(directory / path)) for path in paths)
+    return hash_of(part for file in files for part in file)
 
 
-def _kind_and_content(path: Path) -> tuple[bytes, bytes]:
+def _held(path: Path) -> tuple[bytes, bytes]:
     """Return what sort of file it is, and the hash of what it holds."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):

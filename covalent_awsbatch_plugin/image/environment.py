@@ -7,17 +7,17 @@ orders of files in it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 
 from ..settings import Architecture, Settings
+from .hashing import hash_of
 
 PACKAGE_DIR = Path(__file__).parents[1]
 PACKAGE = PACKAGE_DIR.name
@@ -27,7 +27,6 @@ RUNTIME_PARTS = ("__init__.py", "contract.py", "runtime/*.py")
 LABEL = "covalent-awsbatch.environment"
 """The image's label with its Environment as JSON."""
 
-HASH_CHARS = 16
 VENV = "/opt/covalent-awsbatch"
 USER = "covalent"
 USER_ID = 10001
@@ -66,6 +65,12 @@ def minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
+@cache
+def _installed(package: str) -> str:
+    """Return a package's version; it is read once, for every task asks."""
+    return metadata.version(package)
+
+
 def environment(
     settings: Settings,
     *,
@@ -82,8 +87,8 @@ def environment(
     return Environment(
         python=python,
         cloudpickle=cloudpickle_version,
-        obstore=metadata.version("obstore"),
-        covalent=metadata.version("covalent") if settings.install_covalent else "",
+        obstore=_installed("obstore"),
+        covalent=_installed("covalent") if settings.install_covalent else "",
         base_image="" if context_hash else settings.base_image.replace("{python}", python),
         context=context_hash,
         requirements=tuple(settings.requirements),
@@ -104,14 +109,14 @@ class Recipe:
         """Return the Dockerfile's text."""
         return self.files["Dockerfile"].decode()
 
-    @property
+    @cached_property
     def tag(self) -> str:
-        """Return the image's tag, such as 3.11-0123456789abcdef: it changes with whatever the image holds."""
-        digest = hashlib.sha256(self.environment.cpu_architecture.encode())
-        for path in sorted(self.files):
-            for part in (path.encode(), self.files[path]):
-                digest.update(len(part).to_bytes(8, "big") + part)
-        return f"{self.environment.python}-{digest.hexdigest()[:HASH_CHARS]}"
+        """Return the image's tag, such as 3.11-0123456789abcdef: it changes with whatever the image holds.
+
+        What it is made for stands in the Dockerfile's labels, so that another processor is another tag.
+        """
+        parts = (part for path in sorted(self.files) for part in (path.encode(), self.files[path]))
+        return f"{self.environment.python}-{hash_of(parts)}"
 
     def archive(self) -> io.BytesIO:
         """Return the build context as the Docker engine takes it."""
@@ -136,7 +141,7 @@ def recipe(wanted: Environment) -> Recipe:
     return Recipe(wanted, files)
 
 
-@lru_cache(maxsize=1)
+@cache
 def runtime_files() -> dict[str, bytes]:
     """Return the source files of the runtime, by their paths below this package's parent."""
     found = sorted(path for part in RUNTIME_PARTS for path in PACKAGE_DIR.glob(part))

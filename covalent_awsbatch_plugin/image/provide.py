@@ -56,8 +56,8 @@ async def environment_for(
     Raises ImageError where the build context cannot be read.
     """
     context_hash = ""
-    if settings.build_context:
-        directory = Path(settings.build_context).expanduser()
+    directory = _build_context(settings)
+    if directory is not None:
         read = partial(in_thread, partial(context.digest, directory))
         context_hash = await session.once(("build context", dispatch_id, str(directory)), read)
     return environment(
@@ -67,6 +67,10 @@ async def environment_for(
         pip_packages=pip_packages,
         context_hash=context_hash,
     )
+
+
+def _build_context(settings: Settings) -> Path | None:
+    return Path(settings.build_context).expanduser() if settings.build_context else None
 
 
 async def provide(
@@ -123,9 +127,8 @@ async def _make(
 ) -> Image:
     log.info("Building the image %s:%s", repository_uri, made.tag)
     started_s = time.monotonic()
-    build_context = Path(settings.build_context).expanduser() if settings.build_context else None
     login = await registry.login(session)
-    name = await _blocking(partial(engine.make, made, build_context, login, report))
+    name = await _blocking(partial(engine.make, made, _build_context(settings), login, report))
     built_s = time.monotonic()
     push = partial(engine.push, name, repository_uri, made.tag)
     try:

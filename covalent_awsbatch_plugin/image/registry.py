@@ -11,11 +11,9 @@ from urllib.parse import urlsplit
 
 from ..errors import MissingRepositoryError, RegistryError
 from ..preflight import Identity
-from ..session import Session, error_code, error_message, explained
+from ..session import Session, error_code, error_message, explained, is_denied, refused_as
 
 log = logging.getLogger(__name__)
-
-DENIED = {"AccessDenied", "AccessDeniedException"}
 
 LOGIN_MARGIN = timedelta(minutes=30)
 """A login (12 h on AWS) is renewed so long before its end, so that it outlives a push that it begins."""
@@ -123,16 +121,14 @@ async def delete_images(session: Session, repository: str, digests: list[str]) -
 
     Raises RegistryError where ECR refuses one.
     """
-    from botocore.exceptions import ClientError
-
     ecr = await session.client("ecr")
     for start in range(0, len(digests), MAX_IMAGES_PER_CALL):
         some = [{"imageDigest": digest} for digest in digests[start : start + MAX_IMAGES_PER_CALL]]
-        try:
-            with explained(session.account, f"delete images of {repository!r}"):
-                answer = await ecr.batch_delete_image(repositoryName=repository, imageIds=some)
-        except ClientError as error:
-            raise _unusable(repository, error) from error
+        with (
+            refused_as(RegistryError, f"The ECR repository {repository!r} cannot be used"),
+            explained(session.account, f"delete images of {repository!r}"),
+        ):
+            answer = await ecr.batch_delete_image(repositoryName=repository, imageIds=some)
         if answer.get("failures"):
             raise RegistryError(
                 f"ECR kept an image: {answer['failures'][0].get('failureReason', 'no reason')}."
@@ -151,7 +147,7 @@ async def ensure_repository(session: Session, repository: str) -> None:
         with explained(session.account, f"look for the ECR repository {repository!r}"):
             await ecr.describe_repositories(repositoryNames=[repository])
     except ClientError as error:
-        if error_code(error) in DENIED:
+        if is_denied(error):
             return  # who may push need not be allowed to look; the push will tell
         if error_code(error) != "RepositoryNotFoundException":
             raise _unusable(repository, error) from error
@@ -168,7 +164,7 @@ async def _create_repository(session: Session, ecr: Any, repository: str) -> Non
     except ClientError as error:
         if error_code(error) == "RepositoryAlreadyExistsException":
             return  # another process was faster
-        if error_code(error) in DENIED:
+        if is_denied(error):
             raise RegistryError(
                 f"The ECR repository {repository!r} does not exist, and these credentials may not create it "
                 f"(ecr:CreateRepository): create it, or correct ecr_repo_name."

@@ -203,14 +203,17 @@ class LocalAWS:
         """Return a registry to be run where there are containers to run from its images."""
         if self.options.runner is RunnerKind.PROCESS:
             return nullcontext()
-        host, directory = self.endpoint_url.removeprefix("http://"), self._state_dir / "registry"
+        host, directory = self._surroundings.registry_host, self._state_dir / "registry"
         return ecr.running(self.options.account, host, directory, self._temporary_dir, counts)
 
+    @property
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self.endpoint_url, self.region, self.options.python_path)
+
     def _new_runner(self, registry: Registry | None) -> Runner:
-        surroundings = Surroundings(self.endpoint_url, self.region, self.options.python_path)
         if self.options.runner is RunnerKind.PROCESS:
-            return ProcessRunner(self._jobs_dir, surroundings, removed_at_end=self._temporary_dir)
-        return DockerRunner(surroundings, no_credentials if registry is None else registry.credentials)
+            return ProcessRunner(self._jobs_dir, self._surroundings, removed_at_end=self._temporary_dir)
+        return DockerRunner(self._surroundings, no_credentials if registry is None else registry.credentials)
 
     def _build(self, registry: Registry | None, counts: CallCounts) -> tuple[Engine, LocalApp]:
         options = self.options

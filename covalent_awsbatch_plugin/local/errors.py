@@ -33,6 +33,11 @@ class Throttled(ApiError):
         super().__init__("Too Many Requests", "TooManyRequestsException", 429)
 
 
+def invalid(text: str) -> ApiError:
+    """Return ECR's refusal of a parameter."""
+    return ApiError(text, "InvalidParameterException")
+
+
 def refused(text: str) -> ApiError:
     """Return AWS's ClientException in the frame that its scheduler puts around most texts."""
     return ApiError(f"Error executing request, Exception : {text}, RequestId: {uuid.uuid4()}")

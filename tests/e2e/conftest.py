@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 from covalent._shared_files.config import set_config
 
@@ -30,6 +31,13 @@ def containers() -> Iterator[AWS]:
     with docker_engine.without_new_images():
         yield local
     local.stop()
+
+
+@pytest.fixture
+def engine(containers: AWS) -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")

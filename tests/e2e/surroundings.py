@@ -27,16 +27,7 @@ class AWS:
 
     def __init__(self, *options: str) -> None:
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "covalent_awsbatch_plugin.cli",
-                "local",
-                "--port",
-                "0",
-                "--json",
-                *options,
-            ],
+            [*LOCAL_AWS_COMMAND, *options],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -99,6 +90,18 @@ class AWS:
         return eventually(
             lambda: next((job for job in self.jobs_of(dispatch_id) if job["status"] == status), None)
         )
+
+
+class Counted:
+    """What a local AWS was asked for since the beginning."""
+
+    def __init__(self, aws: AWS) -> None:
+        self._aws = aws
+        self._before = aws.calls()
+
+    def __call__(self, service: str, operation: str) -> int:
+        now, before = (each.get(service, {}).get(operation, 0) for each in (self._aws.calls(), self._before))
+        return now - before
 
 
 def eventually(look: Any, timeout_s: float = WAIT_TIMEOUT_S) -> Any:

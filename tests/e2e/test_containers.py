@@ -25,7 +25,7 @@ from covalent._workflow.transportable_object import TransportableObject
 
 from covalent_awsbatch_plugin.image.environment import LABEL
 from tests import docker_engine
-from tests.e2e.surroundings import AWS, eventually
+from tests.e2e.surroundings import AWS, Counted, eventually
 from tests.e2e.test_run import assembled, call, executor_for, lattice
 
 AWSBatchExecutor = ct.executor.AWSBatchExecutor
@@ -40,24 +40,14 @@ def repository() -> str:
     return f"tests/{uuid.uuid4().hex}"
 
 
-@pytest.fixture
-def engine(containers):
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
 class Made:
     """What was asked of the registry, and built and pushed, since the beginning."""
 
     def __init__(self, aws: AWS) -> None:
-        self._aws = aws
-        self._before = aws.calls()
+        self._counted = Counted(aws)
 
     def __getitem__(self, name: str) -> int:
-        service = "registry" if name == "PutManifest" else "ecr"
-        now = self._aws.calls()
-        return now.get(service, {}).get(name, 0) - self._before.get(service, {}).get(name, 0)
+        return self._counted("registry" if name == "PutManifest" else "ecr", name)
 
     def counts(self) -> dict[str, int]:
         return {name: self[name] for name in ("DescribeImages", "PutManifest")}

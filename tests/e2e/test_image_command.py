@@ -27,7 +27,7 @@ from covalent_awsbatch_plugin.pipeline import open_session
 from covalent_awsbatch_plugin.settings import Settings
 from tests import docker_engine
 from tests.e2e.containers import ImageCommand
-from tests.e2e.surroundings import eventually
+from tests.e2e.surroundings import Counted, eventually
 from tests.e2e.test_run import assembled, call, executor_for
 
 EVERYTHING = ("--older-than", "0")
@@ -42,25 +42,6 @@ def _engine_required():
 def image(containers, tmp_path) -> ImageCommand:
     """The command, for a repository that does not exist."""
     return ImageCommand(containers, f"command/{uuid.uuid4().hex}", tmp_path)
-
-
-@pytest.fixture
-def engine(containers):
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-class Counted:
-    """What the local AWS was asked for since the beginning."""
-
-    def __init__(self, image: ImageCommand) -> None:
-        self._calls = image.aws.calls
-        self._before = self._calls()
-
-    def __call__(self, service: str, operation: str) -> int:
-        now, before = (each.get(service, {}).get(operation, 0) for each in (self._calls(), self._before))
-        return now - before
 
 
 async def value_of(image: ImageCommand, dispatch_id: str, **options: Any) -> Any:
@@ -106,7 +87,7 @@ def test_build_prints_the_uri_alone_and_a_second_one_builds_nothing(image, engin
     """Everything comes from the configuration; bucket, queue and roles need not exist for a build."""
     for name in ("s3_bucket_name", "batch_queue", "batch_job_role_name", "batch_execution_role_name"):
         image.settings[name] = "does-not-exist"
-    counted = Counted(image)
+    counted = Counted(image.aws)
     first = image.run("build")
     host = image.aws.endpoint_url.removeprefix("http://")
     uri = first.stdout.removesuffix("\n")
@@ -158,7 +139,7 @@ async def test_a_run_finds_what_the_command_built(image):
     uri = (await in_thread(image, "build", *ENVIRONMENT)).stdout.strip()
     assert tags(image) == {tag}
 
-    counted = Counted(image)
+    counted = Counted(image.aws)
     executor = executor_for(image.aws, ecr_repo_name=image.repository, requirements=["iniconfig==2.0.0"])
     dispatch_id = new_id()
     answer = await executor.run(

@@ -12,8 +12,8 @@ from covalent_awsbatch_plugin.cli.image.options import (
     ACCOUNT_OPTIONS,
     ENVIRONMENT_OPTIONS,
     in_one_sentence,
+    opened,
     recipe_from,
-    settings_from,
     with_options,
 )
 
@@ -38,10 +38,8 @@ def build(**options: Any) -> None:
     async def work() -> str:
         from covalent_awsbatch_plugin import preflight
         from covalent_awsbatch_plugin.image.provide import provide
-        from covalent_awsbatch_plugin.pipeline import open_session
 
-        settings = settings_from(options)
-        session = open_session(settings)
+        settings, session = opened(options)
         made = await recipe_from(session, settings, options)
         who = await preflight.identity(session)
         with _progress(console) as report:

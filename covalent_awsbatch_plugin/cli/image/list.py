@@ -11,7 +11,7 @@ from covalent_awsbatch_plugin.cli.image.options import (
     ACCOUNT_OPTIONS,
     MB,
     in_one_sentence,
-    settings_from,
+    opened,
     with_options,
 )
 
@@ -32,10 +32,9 @@ def list_images(**options: Any) -> None:
 
     async def work() -> tuple[str, list[StoredImage]]:
         from covalent_awsbatch_plugin.image import registry
-        from covalent_awsbatch_plugin.pipeline import open_session
 
-        settings = settings_from(options)
-        return settings.ecr_repo_name, await registry.images(open_session(settings), settings.ecr_repo_name)
+        settings, session = opened(options)
+        return settings.ecr_repo_name, await registry.images(session, settings.ecr_repo_name)
 
     repository, images = asyncio.run(work())
     if images:

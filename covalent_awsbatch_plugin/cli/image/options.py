@@ -79,7 +79,7 @@ def in_one_sentence(function: Command) -> Command:
     return run  # type: ignore[return-value]  # wraps() keeps the signature, which no type says
 
 
-def settings_from(options: dict[str, Any]) -> Settings:
+def _settings(options: dict[str, Any]) -> Settings:
     """Combine the options that are settings with Covalent's configuration; what is given wins."""
     from covalent._shared_files.config import get_config
 
@@ -96,6 +96,14 @@ def settings_from(options: dict[str, Any]) -> Settings:
         given["install_covalent"] = False
     configured: Any = get_config(CONFIG_SECTION)
     return resolve(given, configured).settings
+
+
+def opened(options: dict[str, Any]) -> tuple[Settings, Session]:
+    """Return the settings that the options make, and the session of their account."""
+    from covalent_awsbatch_plugin.pipeline import open_session
+
+    settings = _settings(options)
+    return settings, open_session(settings)
 
 
 async def recipe_from(session: Session, settings: Settings, options: dict[str, Any]) -> Recipe:

@@ -12,7 +12,7 @@ from covalent_awsbatch_plugin.cli.image.options import (
     ACCOUNT_OPTIONS,
     MB,
     in_one_sentence,
-    settings_from,
+    opened,
     with_options,
 )
 
@@ -44,10 +44,8 @@ def prune(*, older_than_days: float, yes: bool, **options: Any) -> None:
 
     async def work() -> Plan:
         from covalent_awsbatch_plugin import prune as pruning
-        from covalent_awsbatch_plugin.pipeline import open_session
 
-        settings = settings_from(options)
-        session = open_session(settings)
+        settings, session = opened(options)
         before = datetime.now(timezone.utc) - timedelta(days=older_than_days)
         planned = await pruning.plan(session, settings, before)
         if yes:

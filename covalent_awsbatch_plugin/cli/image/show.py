@@ -13,8 +13,8 @@ from covalent_awsbatch_plugin.cli.image.options import (
     ACCOUNT_OPTIONS,
     ENVIRONMENT_OPTIONS,
     in_one_sentence,
+    opened,
     recipe_from,
-    settings_from,
     with_options,
 )
 
@@ -28,10 +28,8 @@ def show(*, dockerfile: bool, **options: Any) -> None:
 
     async def work() -> str:
         from covalent_awsbatch_plugin.image import registry
-        from covalent_awsbatch_plugin.pipeline import open_session
 
-        settings = settings_from(options)
-        session = open_session(settings)
+        settings, session = opened(options)
         made = await recipe_from(session, settings, options)
         if dockerfile:
             return made.dockerfile.rstrip()

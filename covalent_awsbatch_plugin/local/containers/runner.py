@@ -19,6 +19,8 @@ from uuid import uuid4
 import requests
 from docker import APIClient
 
+from covalent_awsbatch_plugin.threads import in_daemon_thread
+
 from ..jobs import Json
 from ..runner import Exit, Launch
 from ..surroundings import Surroundings
@@ -27,9 +29,10 @@ from .engine import LABEL, connect, gone_is_fine
 from .errors import Step, failing_as
 from .images import Images, RegistryAuth
 from .options import container_name, create_body, task_volumes
-from .threads import in_thread
 
 logger = logging.getLogger(__name__)
+
+THREAD = "local-aws-call"
 
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
@@ -67,7 +70,7 @@ class DockerRunner:
 
         Raises StartFailure with the engine's words where that is not possible.
         """
-        container = await in_thread(partial(self._start, launch))
+        container = await in_daemon_thread(partial(self._start, launch), THREAD)
         return RunningContainer(self._engine, container, launch)
 
     async def close(self) -> None:
@@ -116,7 +119,7 @@ class RunningContainer:
         self._output = launch.output
         self._loop = asyncio.get_running_loop()
         self._killer: asyncio.TimerHandle | None = None
-        self._exit = in_thread(self._follow)
+        self._exit = in_daemon_thread(self._follow, THREAD)
 
     async def wait(self) -> Exit:
         """Return when the container is gone and its output was handed over."""
@@ -129,13 +132,13 @@ class RunningContainer:
     def stop(self, grace_s: float) -> None:
         """Send SIGTERM, or the image's own STOPSIGNAL, to PID 1, and SIGKILL to all after the grace."""
         if self._killer is None and not self._exit.done():
-            in_thread(partial(self._signal, self._container.stop_signal))
+            in_daemon_thread(partial(self._signal, self._container.stop_signal), THREAD)
             self._killer = self._loop.call_later(grace_s, self.kill)
 
     def kill(self) -> None:
         """Send SIGKILL to PID 1, with which the kernel ends all others."""
         if not self._exit.done():
-            in_thread(partial(self._signal, "SIGKILL"))
+            in_daemon_thread(partial(self._signal, "SIGKILL"), THREAD)
 
     def _signal(self, name: str) -> None:
         with gone_is_fine():

@@ -9,7 +9,7 @@ from ..describe import definition_detail
 from ..errors import NotLocal, refused
 from ..jobs import Account, JobDefinition, Json
 from ..store import Store
-from .paging import page
+from . import BATCH_PAGES
 
 ELSEWHERE = ("ecsProperties", "eksProperties", "nodeProperties", "consumableResourceProperties")
 """Members for kinds of jobs that the local Batch does not run."""
@@ -55,7 +55,7 @@ class DefinitionOperations:
 
     def describe_job_definitions(self, request: Json) -> Json:
         """Describe revisions by name, by status or one by one."""
-        return page(request, self._selected(request), "jobDefinitions", definition_detail)
+        return BATCH_PAGES.page(request, self._selected(request), "jobDefinitions", definition_detail)
 
     def _selected(self, request: Json) -> list[JobDefinition]:
         if "jobDefinitions" in request:

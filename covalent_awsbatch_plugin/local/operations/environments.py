@@ -13,7 +13,7 @@ from ..engine import Engine
 from ..errors import ApiError, NotLocal, refused
 from ..jobs import CPU_UNITS_PER_VCPU, Account, ComputeEnvironment, Demand, Json
 from ..store import Store
-from .paging import page
+from . import BATCH_PAGES
 
 MEMORY_TAG = "local:memory-mib"
 """Tag with a compute environment's memory, which AWS derives from instance types."""
@@ -44,7 +44,7 @@ class EnvironmentOperations:
             found = list(self._store.environments.values())
         else:
             found = [each for each in map(self._store.environment, named) if each is not None]
-        return page(request, found, "computeEnvironments", environment_detail)
+        return BATCH_PAGES.page(request, found, "computeEnvironments", environment_detail)
 
     def update_compute_environment(self, request: Json) -> Json:
         """Change an environment's state, size or service role."""

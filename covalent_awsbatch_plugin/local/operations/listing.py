@@ -11,7 +11,7 @@ from ..describe import job_summary
 from ..errors import NotLocal, refused
 from ..jobs import Job, Json
 from ..store import Store
-from .paging import position
+from . import BATCH_PAGES
 
 STATUS_PAGE = 1000
 FILTER_PAGE = 100
@@ -67,7 +67,7 @@ def _page(request: Json, jobs: list[Job], test: Test, largest: int) -> Json:
     if size < 1:
         raise refused("maxResults must be at least 1")  # own wording
     page: list[Job] = []
-    for job in _newest_first(jobs, position(request, default=-1)):
+    for job in _newest_first(jobs, BATCH_PAGES.position(request, default=-1)):
         if test(job):
             if len(page) == size:
                 return _response(page) | {"nextToken": str(page[-1].sequence)}

@@ -15,7 +15,7 @@ from ..errors import ApiError, NotLocal, refused
 from ..jobs import CPU_UNITS_PER_VCPU, Account, ComputeEnvironment, JobQueue, Json, now_ms
 from ..placement import BLOCK_TEXTS
 from ..store import Store
-from .paging import page
+from . import BATCH_PAGES
 
 MAX_ENVIRONMENTS = 3
 SNAPSHOT_JOBS = 100
@@ -47,7 +47,7 @@ class QueueOperations:
             found = list(self._store.queues.values())
         else:
             found = [each for each in map(self._store.queue, named) if each is not None]
-        return page(request, found, "jobQueues", queue_detail)
+        return BATCH_PAGES.page(request, found, "jobQueues", queue_detail)
 
     def update_job_queue(self, request: Json) -> Json:
         """Change a queue's state, priority, environments or time limits."""

@@ -11,3 +11,8 @@ Where it differs from AWS on purpose:
 - Layers are pushed and pulled at `/v2/` alone: the API's own operations for them answer 501.
 - Layers that no image needs any more stay on the disk until the state directory goes.
 """
+
+from ..errors import invalid
+from ..paging import Paging
+
+ECR_PAGES = Paging(default_results=100, max_results=1000, refuse=invalid)

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from .. import model
 from ..api import Answer, defect, error_answer, offered, parse
-from ..errors import ApiError, NotLocal
+from ..errors import ApiError, NotLocal, invalid
 from ..jobs import Account, Json
 from .faults import Faults
-from .paging import invalid
 
 logger = logging.getLogger(__name__)
 

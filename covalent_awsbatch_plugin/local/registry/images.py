@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from ..errors import ApiError
 from ..jobs import Account, Json
-from .paging import page
+from . import ECR_PAGES
 from .records import Records, Repository
 from .store import Image, ImageStore
 
@@ -27,13 +28,13 @@ class ImageOperations:
         images = _filtered(request, await self._images.all(repository))
         if "imageIds" in request:
             images = [self._named(repository, images, each) for each in request["imageIds"]]
-        described = [self._described(repository, image) for image in images]
-        return page(request, described, "imageDetails")
+        return ECR_PAGES.page(request, images, "imageDetails", partial(self._described, repository))
 
     async def list_images(self, request: Json) -> Json:
         """List images, once for each tag."""
         images = _filtered(request, await self._images.all(self._repository(request)))
-        return page(request, [each for image in images for each in _ids(image)], "imageIds")
+        ids = [each for image in images for each in _ids(image)]
+        return ECR_PAGES.page(request, ids, "imageIds", dict)
 
     async def batch_get_image(self, request: Json) -> Json:
         """Return the manifests of images."""

@@ -6,10 +6,10 @@ import re
 import time
 from collections.abc import Sequence
 
-from ..errors import ApiError, NotLocal
+from ..errors import ApiError, NotLocal, invalid
 from ..jobs import Account, Json
 from ..model import service_model
-from .paging import invalid, page
+from . import ECR_PAGES
 from .records import Records, Repository
 from .store import ImageStore
 from .tokens import Tokens
@@ -66,7 +66,7 @@ class RepositoryOperations:
     async def describe_repositories(self, request: Json) -> Json:
         """Describe all repositories, or those named."""
         found = [self._records.find(name) for name in self._names(request)]
-        return page(request, [self._described(each) for each in found], "repositories")
+        return ECR_PAGES.page(request, found, "repositories", self._described)
 
     async def delete_repository(self, request: Json) -> Json:
         """Delete a repository; one with images only where that is forced."""
