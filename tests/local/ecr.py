@@ -18,6 +18,8 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from docker.errors import ImageNotFound
 
+from tests import docker_engine
+
 from .driving import call, client
 
 Auth = dict[str, str]
@@ -37,6 +39,14 @@ class Engine:
         self.docker.api.import_image_from_data(layer(size_bytes), *name.split(":"))
         self._names.append(name)
         return self.docker.images.get(name)
+
+    def runnable_image(self) -> Any:
+        """Make an image that programs run in, with a digest that this engine has never pulled."""
+        name = f"registry-test-{uuid4().hex}:runnable"
+        dockerfile = f"FROM {docker_engine.BASE_IMAGE}\nLABEL made={name}\n"
+        image, _ = self.docker.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=name, rm=True)
+        self._names.append(name)
+        return image
 
     def push(self, image: Any, uri: str, tag: str, auth: Auth) -> Iterator[Entry]:
         """Push an image and return the entries of the stream."""
