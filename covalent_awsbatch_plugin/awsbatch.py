@@ -15,6 +15,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covalent._shared_files.config import get_config
@@ -43,6 +44,9 @@ _log_of_package.setLevel(app_log.level)
 for _handler in app_log.handlers:  # what we tell stands in Covalent's log, at the level that it has
     _log_of_package.addHandler(_handler)
 
+SMALL_BYTES = 64 << 10
+"""A value of this size is encoded sooner than a thread takes it over."""
+
 FETCHED_AFTER_S = 300
 """Covalent's server copies a task's files right after `receive()`; then they are deleted."""
 
@@ -70,12 +74,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     def get_upload_uri(self, task_group_metadata: dict[str, Any], object_key: str) -> str:
         """Return where the server shall put an asset: a file of ours, so that it needs no credentials."""
-        from . import covalent_assets, pipeline
+        from . import covalent_assets
 
-        dispatch_id, group_id = task_group_metadata["dispatch_id"], task_group_metadata["task_group_id"]
-        return covalent_assets.uri_of(
-            pipeline.spool_dir_for(self._settings(), dispatch_id, group_id) / object_key
-        )
+        return covalent_assets.uri_of(self._spool_dir(task_group_metadata) / object_key)
 
     async def send(
         self, task_specs: list[TaskSpec], resources: ResourceMap, task_group_metadata: dict[str, Any]
@@ -104,21 +105,22 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         and when told to by its REST API, which is the way back in after a restart: then the verdicts are
         found from the group's names alone, after waiting for its job where it still runs.
         """
-        from . import pipeline
+        from . import covalent_assets, pipeline
 
         task = self._task_group(task_group_metadata)
         verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
         if verdicts is None:
             verdicts = pipeline.all_cancelled(task) if data is None else await pipeline.recover(task)
-        updates = [await self._update(task, verdict) for verdict in verdicts]
-        asyncio.get_running_loop().call_later(FETCHED_AFTER_S, pipeline.clear, task.spool_dir)
+        directory = self._spool_dir(task_group_metadata)
+        updates = [await self._update(task, verdict, directory) for verdict in verdicts]
+        asyncio.get_running_loop().call_later(FETCHED_AFTER_S, covalent_assets.clear, directory)
         return updates
 
-    async def _update(self, task: Running, verdict: Verdict) -> TaskUpdate:
+    async def _update(self, task: Running, verdict: Verdict, directory: Path) -> TaskUpdate:
         from . import covalent_assets
         from .session import in_thread
 
-        files = await in_thread(partial(covalent_assets.write_assets, verdict, task.spool_dir))
+        files = await in_thread(partial(covalent_assets.write_assets, verdict, directory))
         await self._write_logs(verdict, task.dispatch_id)
         return TaskUpdate(
             dispatch_id=task.dispatch_id,
@@ -167,10 +169,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             task.cancel()
             raise TaskCancelledError from error
         verdict = verdicts[0] if verdicts else pipeline.all_cancelled(task)[0]
-        try:
-            return await in_thread(partial(self._answer, verdict))
-        finally:
-            pipeline.clear(task.spool_dir)
+        if verdict.value is not None and verdict.value.pickle.length <= SMALL_BYTES:
+            return self._answer(verdict)
+        return await in_thread(partial(self._answer, verdict))
 
     def _answer(self, verdict: Verdict) -> TransportableObject:
         from . import covalent_assets
@@ -205,23 +206,23 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         """
         from . import pipeline
 
-        job_name = job_handle.get("job_name", "") if isinstance(job_handle, dict) else ""
+        group_id = job_handle.get("task_group_id") if isinstance(job_handle, dict) else None
         # Shielded: a server that shuts down cuts this off at its first wait.
         await asyncio.shield(
             asyncio.ensure_future(
                 pipeline.cancel(
-                    self._settings(), task_metadata["dispatch_id"], task_metadata["node_id"], job_name
+                    self._settings(), task_metadata["dispatch_id"], task_metadata["node_id"], group_id
                 )
             )
         )
         return True
 
     async def _announce(self, task: Running) -> None:
-        """Tell Covalent the job's name, and look whether the user has cancelled in the meantime."""
+        """Tell Covalent how to find the job, and look whether the user has cancelled in the meantime."""
         if not hasattr(self, "_send_queue"):
             return  # run() was called directly: nobody listens
         try:
-            await self.set_job_handle({"job_name": task.job_name})
+            await self.set_job_handle({"task_group_id": task.group_id})
             if await self.get_cancel_requested():
                 task.cancel()
         except (TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
@@ -235,15 +236,18 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     def _task_group(self, task_group_metadata: dict[str, Any]) -> Running:
         from . import pipeline
 
-        dispatch_id, group_id = task_group_metadata["dispatch_id"], task_group_metadata["task_group_id"]
-        settings = self._settings()
         return pipeline.Running(
-            settings=settings,
-            dispatch_id=dispatch_id,
-            group_id=group_id,
+            settings=self._settings(),
+            dispatch_id=task_group_metadata["dispatch_id"],
+            group_id=task_group_metadata["task_group_id"],
             node_ids=list(task_group_metadata["node_ids"]),
-            spool_dir=pipeline.spool_dir_for(settings, dispatch_id, group_id),
         )
+
+    def _spool_dir(self, task_group_metadata: dict[str, Any]) -> Path:
+        from . import covalent_assets
+
+        dispatch_id, group_id = task_group_metadata["dispatch_id"], task_group_metadata["task_group_id"]
+        return covalent_assets.spool_dir(self._settings().cache_dir, dispatch_id, group_id)
 
 
 def _configured() -> dict[str, Any]:

@@ -9,6 +9,13 @@ packs a task group into one job). Each task leaves one *outcome* for each attemp
 streamed, without ever opening a pickle.
 
     MAGIC (8 bytes) | header length (8 bytes, big endian) | header (JSON) | section | section | …
+
+The payloads of the jobs that are submitted together, as one array, lie in one *pack*; a job that is
+submitted alone has a pack of one. The table at its start lets a job find its payload by its array index
+without reading the others. Entries have one length, so that two of them tell where a payload lies.
+
+    PACK_MAGIC (8) | number of payloads (8) | entry | entry | … | payload | payload | …
+    entry: group id (8) | offset of its payload (8); one more entry than payloads tells where the last ends
 """
 
 from __future__ import annotations
@@ -21,7 +28,10 @@ from typing import Any, BinaryIO
 # --- environment and command ------------------------------------------------------------------------
 
 ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"
-"""Environment variable with the `s3://bucket/key` of the job's payload."""
+"""Environment variable with the `s3://bucket/key` of the pack that the job's payload lies in."""
+
+ENV_ARRAY_INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"
+"""AWS Batch gives it to the children of an array: which payload is theirs. Others take the first."""
 
 RUNTIME_COMMAND = ("python", "-m", "covalent_awsbatch_plugin.runtime")
 """What every job definition runs."""
@@ -51,14 +61,40 @@ def function_key(dispatch_id: str, sha256: str) -> str:
     return f"{dispatch_prefix(dispatch_id)}functions/{sha256}"
 
 
-def payload_key(dispatch_id: str, group_id: int) -> str:
-    """Return the key of the payload of the job that runs a task group."""
-    return f"{dispatch_prefix(dispatch_id)}payloads/{group_id}"
+def input_key(dispatch_id: str, node_id: int, name: str) -> str:
+    """Return the key of a large argument, which does not travel in its payload."""
+    return f"{dispatch_prefix(dispatch_id)}inputs/{_sortable(node_id)}/{name}"
+
+
+def pack_prefix(dispatch_id: str) -> str:
+    """Return the prefix under which a dispatch's packs stand."""
+    return f"{dispatch_prefix(dispatch_id)}packs/"
+
+
+def pack_key(dispatch_id: str, group_id: int) -> str:
+    """Return the key of the pack whose first payload is this task group's."""
+    return f"{pack_prefix(dispatch_id)}{_sortable(group_id)}"
+
+
+def pack_of(key: str) -> tuple[str, int]:
+    """Return the dispatch and the first task group of a pack's key.
+
+    Raises ValueError for any other key.
+    """
+    prefix, dispatch_id, packs, group_id = key.split("/")
+    if (prefix, packs) != (KEY_PREFIX, "packs"):
+        raise ValueError(f"{key!r} is no pack's key")
+    return dispatch_id, int(group_id)
+
+
+def outcomes_prefix(dispatch_id: str) -> str:
+    """Return the prefix under which the outcomes of all tasks of a dispatch stand, in the nodes' order."""
+    return f"{dispatch_prefix(dispatch_id)}outcomes/"
 
 
 def outcome_prefix(dispatch_id: str, node_id: int) -> str:
     """Return the prefix under which a task's outcomes stand, one for each attempt."""
-    return f"{dispatch_prefix(dispatch_id)}outcomes/{node_id}/"
+    return f"{outcomes_prefix(dispatch_id)}{_sortable(node_id)}/"
 
 
 def outcome_key(dispatch_id: str, node_id: int, attempt: int) -> str:
@@ -66,9 +102,28 @@ def outcome_key(dispatch_id: str, node_id: int, attempt: int) -> str:
     return f"{outcome_prefix(dispatch_id, node_id)}{attempt:03d}"
 
 
+def outcome_of(key: str) -> tuple[int, int]:
+    """Return node and attempt of an outcome's key.
+
+    Raises ValueError for any other key.
+    """
+    node_id, attempt = key.split("/")[-2:]
+    return int(node_id), int(attempt)
+
+
+def _sortable(number: int) -> str:
+    return f"{number:08d}"  # S3 lists keys as text; so a listing can begin behind what is known
+
+
+JOB_NAME_PREFIX = "covalent-"
+
+
 def job_name(dispatch_id: str, group_id: int) -> str:
-    """Return the name of the job that runs a task group; Batch allows 128 characters of [A-Za-z0-9_-]."""
-    return f"covalent-{dispatch_id}-{group_id}"
+    """Return the name of the job, or array, whose first payload is this task group's.
+
+    Batch allows 128 characters of [A-Za-z0-9_-].
+    """
+    return f"{JOB_NAME_PREFIX}{dispatch_id}-{group_id}"
 
 
 # --- envelopes --------------------------------------------------------------------------------------
@@ -136,14 +191,76 @@ def read_header(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Section]]:
     return parse_header(body)
 
 
+# --- packs ------------------------------------------------------------------------------------------
+
+PACK_MAGIC = b"CVABPAK1"
+PACK_PREAMBLE_BYTES = len(PACK_MAGIC) + _LENGTH_BYTES
+_ENTRY_BYTES = 2 * _LENGTH_BYTES
+
+
+def pack_start(group_ids: list[int], payload_lengths: list[int]) -> bytes:
+    """Return the start of a pack; the payloads must follow in the order given here."""
+    offset = PACK_PREAMBLE_BYTES + (len(group_ids) + 1) * _ENTRY_BYTES
+    parts = [PACK_MAGIC, _number(len(group_ids))]
+    for group_id, length in zip(group_ids, payload_lengths, strict=True):
+        parts += [_number(group_id), _number(offset)]
+        offset += length
+    return b"".join([*parts, _number(0), _number(offset)])
+
+
+def pack_size(preamble: bytes) -> int:
+    """Return the number of payloads, from a pack's first `PACK_PREAMBLE_BYTES` bytes.
+
+    Raises EnvelopeError where the bytes do not begin a pack.
+    """
+    if len(preamble) < PACK_PREAMBLE_BYTES or preamble[: len(PACK_MAGIC)] != PACK_MAGIC:
+        raise EnvelopeError("this is no pack of covalent-awsbatch-plugin")
+    return int.from_bytes(preamble[len(PACK_MAGIC) : PACK_PREAMBLE_BYTES], "big")
+
+
+def entries_range(first: int, count: int) -> tuple[int, int]:
+    """Return start and end, in a pack, of the table's entries that tell of `count` payloads."""
+    start = PACK_PREAMBLE_BYTES + first * _ENTRY_BYTES
+    return start, start + (count + 1) * _ENTRY_BYTES
+
+
+def parse_entries(entries: bytes) -> list[tuple[int, Section]]:
+    """Return group id and place of each payload, from the bytes of `entries_range`.
+
+    Raises EnvelopeError where the bytes are cut short or damaged.
+    """
+    if len(entries) < 2 * _ENTRY_BYTES or len(entries) % _ENTRY_BYTES:
+        raise EnvelopeError("the table of this pack is cut short")
+    numbers = [
+        int.from_bytes(entries[at : at + _LENGTH_BYTES], "big")
+        for at in range(0, len(entries), _LENGTH_BYTES)
+    ]
+    group_ids, offsets = numbers[::2], numbers[1::2]
+    if sorted(offsets) != offsets:
+        raise EnvelopeError("the table of this pack is damaged")
+    return [
+        (group_id, Section(start, end - start))
+        for group_id, start, end in zip(group_ids, offsets, offsets[1:], strict=False)
+    ]
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(_LENGTH_BYTES, "big")
+
+
 # --- payload: what a job is to do -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Input:
-    """One argument: a pickle in a section of the payload, or the value of an earlier task of the job."""
+    """One argument, from one of three sources.
+
+    A pickle in a section of the payload; a pickle that is an object of its own in the payload's bucket; or
+    the value of an earlier task of the same job.
+    """
 
     section: str | None = None
+    key: str | None = None
     node_id: int | None = None
 
 
@@ -188,6 +305,16 @@ class Task:
             call_after=[Hook(**each) for each in data["call_after"]],
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON value for a payload's header; by hand, for `asdict` takes longer than all else."""
+        return {
+            **vars(self),
+            "args": [vars(each) for each in self.args],
+            "kwargs": {name: vars(each) for name, each in self.kwargs.items()},
+            "call_before": [vars(each) for each in self.call_before],
+            "call_after": [vars(each) for each in self.call_after],
+        }
+
 
 @dataclass(frozen=True)
 class Payload:
@@ -198,7 +325,7 @@ class Payload:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value for an envelope's header."""
-        return asdict(self)
+        return {"dispatch_id": self.dispatch_id, "tasks": [each.to_json() for each in self.tasks]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Payload:
@@ -210,6 +337,14 @@ class Payload:
             return cls(data["dispatch_id"], [Task.from_json(each) for each in data["tasks"]])
         except (KeyError, TypeError) as error:
             raise EnvelopeError(f"the payload lacks a field: {error}") from error
+
+
+class Chunk(list[dict[str, Any]]):
+    """What a task returns that runs several items: for each a dict.
+
+    It has the item's pickled `value`; or the `type`, `message` and `traceback` of its exception and, where
+    that could be pickled, the `exception`, else nothing in its place.
+    """
 
 
 # --- outcome: what became of a task -----------------------------------------------------------------
@@ -259,7 +394,8 @@ class Outcome:
     """The header of an outcome. Times are seconds since the epoch.
 
     The envelope's sections are the pickled value, `str(value)` as UTF-8, stdout and stderr as UTF-8,
-    by the names `SECTION_*`; a section that has nothing to hold is empty.
+    by the names `SECTION_*`; a section that has nothing to hold is empty. Where the status is EXCEPTION,
+    the value is the pickled exception without its traceback, or empty where it cannot be pickled.
     """
 
     dispatch_id: str

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -124,7 +127,7 @@ def _hook_from_objects(function: Any, args: Any, kwargs: Any, retval_keyword: st
 def object_attributes(value: Value) -> dict[str, Any]:
     """Return the attributes of the TransportableObject that carries a value, unopened."""
     return {
-        "_object": b"".join(base64_chunks(value.chunks())).decode("ascii"),
+        "_object": b"".join(base64_chunks(value.pickle.chunks())).decode("ascii"),
         "_object_string": value.object_string.decode("utf-8"),
         "_header": value.header,
     }
@@ -139,7 +142,7 @@ def write_assets(verdict: Verdict, directory: Path) -> dict[str, dict[str, Any]]
     if verdict.value is not None:
         path = directory / f"output-{verdict.node_id}.tobj"
         value = verdict.value
-        size_bytes = write_archive(path, value.header, value.object_string, value.chunks())
+        size_bytes = write_archive(path, value.header, value.object_string, value.pickle.chunks())
         assets["output"] = {"remote_uri": uri_of(path), "size": size_bytes}
     for name in ("error", "stdout", "stderr"):
         text: str = getattr(verdict, name)
@@ -147,6 +150,22 @@ def write_assets(verdict: Verdict, directory: Path) -> dict[str, dict[str, Any]]
         path.write_text(text, encoding="utf-8")
         assets[name] = {"remote_uri": uri_of(path), "size": path.stat().st_size}
     return assets
+
+
+def spool_dir(cache_dir: str, dispatch_id: str, group_id: int) -> Path:
+    """Return, and make, the directory for a group's files on their way to and from Covalent's server."""
+    cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    base = Path(cache_dir or f"{cache_home}/covalent/awsbatch").expanduser()
+    directory = base / dispatch_id / str(group_id)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def clear(directory: Path) -> None:
+    """Delete a group's files, and the dispatch's directory after its last group."""
+    shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other groups still have files there
+        directory.parent.rmdir()
 
 
 def uri_of(path: Path) -> str:

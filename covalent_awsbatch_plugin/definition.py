@@ -16,7 +16,7 @@ from typing import Any
 from .contract import RUNTIME_COMMAND
 from .errors import SubmissionError
 from .preflight import Ground
-from .session import Session, explained, refused_as
+from .session import Session, refused_as
 from .settings import DEFINITION_HASH_CHARS, Settings
 
 PLACEHOLDER_RESOURCES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
@@ -87,13 +87,9 @@ async def registered(session: Session) -> list[Registered]:
 
     Raises SubmissionError where AWS Batch does not list them.
     """
-    batch = await session.client("batch")
-    with (
-        refused_as(SubmissionError, "AWS Batch does not list its definitions"),
-        explained(session.account, "list the job definitions"),
-    ):
-        pages = batch.get_paginator("describe_job_definitions").paginate()
-        found = [each async for page in pages for each in page["jobDefinitions"]]
+    with refused_as(SubmissionError, "AWS Batch does not list its definitions"):
+        listed = session.batch_pages("describe_job_definitions", "list the job definitions", "jobDefinitions")
+        found = [each async for each in listed]
     return [
         Registered(
             name=each["jobDefinitionName"],
@@ -110,22 +106,18 @@ async def deregister(session: Session, unused: Registered) -> None:
 
     Raises SubmissionError where AWS Batch refuses.
     """
-    batch = await session.client("batch")
-    with (
-        refused_as(SubmissionError, f"AWS Batch did not deregister {unused.name!r}"),
-        explained(session.account, f"deregister the job definition {unused.name!r}"),
-    ):
-        await batch.deregister_job_definition(jobDefinition=unused.arn)
+    doing = f"deregister the job definition {unused.name!r}"
+    with refused_as(SubmissionError, f"AWS Batch did not deregister {unused.name!r}"):
+        await session.batch("deregister_job_definition", doing, jobDefinition=unused.arn)
 
 
 async def _find_or_register(session: Session, wanted: dict[str, Any]) -> str:
-    batch = await session.client("batch")
     name = wanted["jobDefinitionName"]
-    with (
-        refused_as(SubmissionError, f"AWS Batch refused the job definition {name!r}"),
-        explained(session.account, f"find or register the job definition {name!r}"),
-    ):
-        found = await batch.describe_job_definitions(jobDefinitionName=name, status="ACTIVE")
+    doing = f"find or register the job definition {name!r}"
+    with refused_as(SubmissionError, f"AWS Batch refused the job definition {name!r}"):
+        found = await session.batch(
+            "describe_job_definitions", doing, jobDefinitionName=name, status="ACTIVE"
+        )
         if found["jobDefinitions"]:
             return str(found["jobDefinitions"][0]["jobDefinitionArn"])
-        return str((await batch.register_job_definition(**wanted))["jobDefinitionArn"])
+        return str((await session.batch("register_job_definition", doing, **wanted))["jobDefinitionArn"])

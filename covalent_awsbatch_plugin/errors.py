@@ -9,14 +9,18 @@ AWSBatchError
 │   ├── BucketError           the S3 bucket is missing or closed to us
 │   ├── QueueError            the job queue is missing, disabled or invalid
 │   ├── RoleError             an IAM role is missing
+│   ├── LogsError             CloudWatch Logs does not let us read
 │   └── ImageError            there is no container image to run
 │       ├── NoEngineError     none is in the registry, and no Docker engine is here to build it
 │       ├── RegistryError     ECR does not let us look, log in or create the repository
 │       │   └── MissingRepositoryError   there is none to look into
 │       ├── BuildError        the image cannot be built: pip's own words, or the engine's
 │       └── PushError         the registry does not take the image
-└── SubmissionError           AWS Batch refused the job or its definition
-        └── DefinitionGoneError   the job definition was deregistered since it was found
+├── SubmissionError           AWS Batch refused the job or its definition
+│   ├── DefinitionGoneError   the job definition was deregistered since it was found
+│   └── UnclearSubmissionError   AWS Batch did not say whether it took the job
+├── JobFailedError            a job has no value: what happened, to which job, and why
+└── UnknownJobError           there is no job of this id
 """
 
 from __future__ import annotations
@@ -58,6 +62,10 @@ class RoleError(SetupError):
     """An IAM role is missing."""
 
 
+class LogsError(SetupError):
+    """CloudWatch Logs does not let us read."""
+
+
 class ImageError(SetupError):
     """There is no container image to run."""
 
@@ -88,3 +96,15 @@ class SubmissionError(AWSBatchError):
 
 class DefinitionGoneError(SubmissionError):
     """The job definition was deregistered since it was found."""
+
+
+class UnclearSubmissionError(SubmissionError):
+    """AWS Batch did not say whether it took the job; to send it again might run it twice."""
+
+
+class JobFailedError(AWSBatchError):
+    """A job has no value; the text says what happened, to which job, why, and the next step."""
+
+
+class UnknownJobError(AWSBatchError):
+    """There is no job of this id, or AWS Batch has forgotten it."""

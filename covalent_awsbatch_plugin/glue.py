@@ -53,18 +53,27 @@ class Composed:
     container: Container | None
 
 
+def may_be_glue(function: Transportable) -> bool:
+    """Tell, without reading its pickle, whether a function can be one of Covalent's."""
+    return _named(_name(function)) is not None
+
+
 def kind_of(function: Transportable) -> GlueKind | None:
     """Return which of Covalent's glue functions this is, if any, from its header and its pickle's names.
 
     The header holds the function's name. A user's function of the same name is told apart by its pickle:
     Covalent's own name `covalent._workflow.electron` as their module.
     """
-    kind = _named(str(function.header.get("attrs", {}).get("name", "")))
+    kind = _named(_name(function))
     if kind is None or function.length > MAX_FUNCTION_BYTES:
         return None
     opcodes = pickletools.genops(function.pickle_bytes())
     texts = {argument for _, argument, _ in opcodes if isinstance(argument, str)}
     return kind if {kind.value, _COVALENT_MODULE} <= texts else None
+
+
+def _name(function: Transportable) -> str:
+    return str(function.header.get("attrs", {}).get("name", ""))
 
 
 def _named(name: str) -> GlueKind | None:

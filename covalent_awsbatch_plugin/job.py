@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
@@ -32,11 +33,13 @@ class Attempt:
     container_reason: str = ""
     exit_code: int | None = None
     log_stream: str = ""
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """What DescribeJobs says of a job."""
+    """What DescribeJobs says of a job; times are in UTC."""
 
     id: str
     name: str
@@ -49,11 +52,22 @@ class Job:
     allowed_attempts: int = 1
     memory_mib: int | None = None
     """The memory limit of its container."""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    queue_arn: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    """The container's variables, without those of AWS Batch."""
+    array_size: int | None = None
+    """Number of its children, where it is an array."""
+    children: dict[JobStatus, int] = field(default_factory=dict)
+    """How many of an array's children are in which state; AWS counts them some time after they change."""
 
     @classmethod
     def from_aws(cls, detail: dict[str, Any]) -> Job:
         """Read a JobDetail of DescribeJobs; AWS leaves out what it has not got."""
         container = detail.get("container", {})
+        array = detail.get("arrayProperties", {})
         return cls(
             id=detail["jobId"],
             name=detail["jobName"],
@@ -65,6 +79,13 @@ class Job:
             attempts=[_attempt(each) for each in detail.get("attempts", [])],
             allowed_attempts=detail.get("retryStrategy", {}).get("attempts", 1),
             memory_mib=_memory_mib(container),
+            created_at=_time(detail.get("createdAt")),
+            started_at=_time(detail.get("startedAt")),
+            stopped_at=_time(detail.get("stoppedAt")),
+            queue_arn=detail.get("jobQueue", ""),
+            environment={each["name"]: each["value"] for each in container.get("environment", [])},
+            array_size=array.get("size"),
+            children={JobStatus(name): count for name, count in array.get("statusSummary", {}).items()},
         )
 
 
@@ -80,4 +101,21 @@ def _attempt(detail: dict[str, Any]) -> Attempt:
         container_reason=container.get("reason", ""),
         exit_code=container.get("exitCode"),
         log_stream=container.get("logStreamName", ""),
+        started_at=_time(detail.get("startedAt")),
+        stopped_at=_time(detail.get("stoppedAt")),
     )
+
+
+def _time(epoch_ms: int | None) -> datetime | None:
+    return datetime.fromtimestamp(epoch_ms / 1000, timezone.utc) if epoch_ms else None
+
+
+def child_id(job_id: str, index: int | None) -> str:
+    """Return the id of an array's child; with no index, of the job itself."""
+    return job_id if index is None else f"{job_id}:{index}"
+
+
+def split_id(job_id: str) -> tuple[str, int | None]:
+    """Return the id of a child's array and its index; of any other job, its id and None."""
+    array_id, separator, index = job_id.partition(":")
+    return array_id, int(index) if separator else None

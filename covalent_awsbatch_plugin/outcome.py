@@ -7,25 +7,27 @@ of the job; otherwise the last attempt counts. Pickles are passed on unopened.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from functools import partial
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from . import contract, logs
 from .contract import OutcomeStatus
 from .diagnosis import diagnose, ran_out_of_memory
-from .errors import BucketError
+from .errors import AWSBatchError, BucketError
 from .glue import CONTAINER_KEY, Composed
 from .job import Job
-from .session import Session, in_thread
+from .session import Session
 from .settings import Settings
-from .transportable import CHUNK_BYTES, Transportable
+from .transportable import Transportable
 
 IN_MEMORY_BYTES = 4 << 20
-"""Outcomes up to this size are read in one piece; larger ones go through a file."""
+"""Outcomes up to this size are read in one piece; of larger ones the value stays in S3 until it is used."""
+
+CHUNK_BYTES = 8 << 20
+"""Of a large value, read at a time."""
 
 OUTCOME_SECTIONS = {
     contract.SECTION_VALUE,
@@ -44,17 +46,25 @@ class VerdictStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Value:
-    """A task's value: the header and string of Covalent's TransportableObject, and the raw pickle."""
+class Pickle:
+    """A raw pickle, read from where it is whenever it is asked for; reading may block."""
 
-    header: dict[str, Any]
-    object_string: bytes
+    length: int
     chunks: Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
+class Value:
+    """A task's value: the header and string of Covalent's TransportableObject, and the pickle."""
+
+    header: dict[str, Any]
+    object_string: bytes
+    pickle: Pickle
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What became of one task."""
+    """What became of one task; `outcome` and `job` are what the container and AWS Batch said, if they did."""
 
     node_id: int
     status: VerdictStatus
@@ -62,22 +72,29 @@ class Verdict:
     error: str = ""
     stdout: str = ""
     stderr: str = ""
+    exception: Pickle | None = None
+    """The user's exception, where it could be pickled."""
+    outcome: contract.Outcome | None = None
+    job: Job | None = None
 
 
-def failed(node_id: int, error: str, *, stdout: str = "", stderr: str = "") -> Verdict:
+def failed(
+    node_id: int, error: str, *, stdout: str = "", stderr: str = "", job: Job | None = None
+) -> Verdict:
     """Return the verdict on a task that failed."""
-    return Verdict(node_id, VerdictStatus.FAILED, None, sanitised(error), stdout, stderr)
+    return Verdict(node_id, VerdictStatus.FAILED, None, sanitised(error), stdout, stderr, job=job)
 
 
-def cancelled(node_id: int, *, stdout: str = "", stderr: str = "") -> Verdict:
+def cancelled(node_id: int, *, stdout: str = "", stderr: str = "", job: Job | None = None) -> Verdict:
     """Return the verdict on a task that was cancelled."""
-    return Verdict(node_id, VerdictStatus.CANCELLED, None, "", stdout, stderr)
+    return Verdict(node_id, VerdictStatus.CANCELLED, None, "", stdout, stderr, job=job)
 
 
 def composed(node_id: int, glue: Composed, function: Transportable) -> Verdict:
     """Return the verdict on a glue node that was answered without a job."""
     header = _value_header(function.python_version, function.cloudpickle_version, glue.container)
-    value = Value(header, glue.object_string.encode(errors="replace"), lambda: iter([glue.pickle_bytes]))
+    pickled = Pickle(len(glue.pickle_bytes), partial(_chunk, glue.pickle_bytes))
+    value = Value(header, glue.object_string.encode(errors="replace"), pickled)
     return Verdict(node_id, VerdictStatus.COMPLETED, value)
 
 
@@ -86,55 +103,29 @@ def sanitised(text: str) -> str:
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
-async def settle(
-    session: Session,
-    settings: Settings,
-    *,
-    dispatch_id: str,
-    node_id: int,
-    job: Job | None,
-    job_id: str,
-    was_cancelled: bool,
-    spool_dir: Path,
-) -> Verdict:
-    """Return the verdict on one task of a job that has ended; `job` is None where AWS forgot it."""
-    store = await session.store(settings.s3_bucket_name)
-    try:
-        stored = await _fetch(store, dispatch_id, node_id, job, spool_dir)
-        if stored is not None and not stored.belongs_to(dispatch_id, node_id):
-            raise contract.EnvelopeError("it belongs to another task")
-    except BucketError as error:
-        return failed(node_id, f"{error}\n\n{_job_lines(job, job_id, settings)}")
-    except contract.EnvelopeError as error:
-        return failed(
-            node_id, f"The task's outcome is damaged: {error}.\n\n{_job_lines(job, job_id, settings)}"
-        )
-    if stored is not None and stored.outcome.status is OutcomeStatus.VALUE:
-        return stored.verdict()
-    if was_cancelled:
-        return cancelled(node_id, **(stored.streams() if stored is not None else {}))
-    if stored is not None:
-        return _failed_inside(stored, job, job_id, settings)
-    return await _failed_outside(session, settings, node_id, job, job_id)
+# --- what the container saw -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An outcome as it was fetched: its header, and its sections in an open file."""
+    """An outcome as it was fetched: its header, its texts, and a way to its value."""
 
     outcome: contract.Outcome
-    sections: dict[str, contract.Section]
-    file: BinaryIO
+    texts: dict[str, bytes]
+    value: Pickle
 
     def belongs_to(self, dispatch_id: str, node_id: int) -> bool:
         """Tell whether the outcome is that of a task, as it says itself."""
         return (self.outcome.dispatch_id, self.outcome.node_id) == (dispatch_id, node_id)
 
+    @property
+    def has_value(self) -> bool:
+        """Whether the task returned a value."""
+        return self.outcome.status is OutcomeStatus.VALUE
+
     def text(self, name: str) -> str:
         """Return a section as text."""
-        section = self.sections[name]
-        self.file.seek(section.offset)
-        return sanitised(self.file.read(section.length).decode("utf-8", errors="replace"))
+        return sanitised(self.texts[name].decode("utf-8", errors="replace"))
 
     def streams(self) -> dict[str, str]:
         """Return what the task printed, by the names that a verdict has for it."""
@@ -148,19 +139,155 @@ class Stored:
         header = _value_header(
             self.outcome.python_version, self.outcome.cloudpickle_version, self.outcome.container
         )
-        value = Value(header, self.text(contract.SECTION_OBJECT_STRING).encode(), self._value_chunks)
-        return Verdict(self.outcome.node_id, VerdictStatus.COMPLETED, value, **self.streams())
+        value = Value(header, self.text(contract.SECTION_OBJECT_STRING).encode(), self.value)
+        return Verdict(
+            self.outcome.node_id,
+            VerdictStatus.COMPLETED,
+            value,
+            stdout=self.text(contract.SECTION_STDOUT),
+            stderr=self.text(contract.SECTION_STDERR),
+            outcome=self.outcome,
+        )
 
-    def _value_chunks(self) -> Iterator[bytes]:
-        section = self.sections[contract.SECTION_VALUE]
-        self.file.seek(section.offset)
-        remaining = section.length
-        while remaining > 0:
-            chunk = self.file.read(min(remaining, CHUNK_BYTES))
-            if not chunk:
-                raise contract.EnvelopeError("the value is cut short")
-            remaining -= len(chunk)
-            yield chunk
+
+Found = Stored | AWSBatchError | contract.EnvelopeError | None
+"""An outcome; or why it cannot be read; or None where there is none."""
+
+
+async def find(
+    session: Session, settings: Settings, dispatch_id: str, node_id: int, attempts: Collection[int]
+) -> Found:
+    """Return the outcome of an attempt that gave a value, or else of the last of these attempts.
+
+    The last attempt is looked at first: nearly always there is no other.
+    """
+    bucket = settings.s3_bucket_name
+    last: Found = None
+    for attempt in sorted(attempts, reverse=True):
+        key = contract.outcome_key(dispatch_id, node_id, attempt)
+        try:
+            async with session.limit("transfers", settings.transfers_at_once):
+                found = await _get(await session.store(bucket), key)
+            if found is not None and not found.belongs_to(dispatch_id, node_id):
+                raise contract.EnvelopeError("it belongs to another task")
+        except (BucketError, contract.EnvelopeError) as error:
+            last = last or error
+            continue
+        if found is not None and found.has_value:
+            return found
+        last = last or found
+    return last
+
+
+async def attempts_of(session: Session, bucket: str, dispatch_id: str, node_id: int) -> list[int]:
+    """Return which attempts of a task have left an outcome.
+
+    Raises BucketError where the bucket cannot be listed.
+    """
+    import obstore
+    from obstore.exceptions import BaseError
+
+    store = await session.store(bucket)
+    prefix = contract.outcome_prefix(dispatch_id, node_id)
+    try:
+        keys = [meta["path"] async for batch in obstore.list(store, prefix) for meta in batch]
+    except BaseError as error:
+        raise BucketError(f"The task's outcome cannot be looked for in S3: {error}") from error
+    return [contract.outcome_of(key)[1] for key in keys]
+
+
+async def _get(store: Any, key: str) -> Stored | None:
+    """Return an outcome; of a large one only what comes before and after its value is read."""
+    import obstore
+    from obstore.exceptions import BaseError, NotFoundError
+
+    try:
+        answer = await obstore.get_async(store, key)
+        size_bytes = answer.meta["size"]
+        if size_bytes <= IN_MEMORY_BYTES:
+            start = bytes(await answer.bytes_async())
+        else:
+            start = bytes(await anext(aiter(answer.stream(min_chunk_size=IN_MEMORY_BYTES))))
+        header, sections = contract.read_header(io.BytesIO(start))
+        _check(sections, size_bytes)
+        value = sections.pop(contract.SECTION_VALUE)
+        value_end = value.offset + value.length
+        rest = b""
+        if len(start) < size_bytes and value_end < size_bytes:
+            rest = bytes(await obstore.get_range_async(store, key, start=value_end, end=size_bytes))
+    except (NotFoundError, FileNotFoundError):
+        return None
+    except BaseError as error:
+        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {error}") from error
+
+    def text(section: contract.Section) -> bytes:
+        data, at = (rest, section.offset - value_end) if rest else (start, section.offset)
+        return data[at : at + section.length]
+
+    texts = {name: text(section) for name, section in sections.items()}
+    if value_end <= len(start):
+        pickled = Pickle(value.length, partial(_chunk, start[value.offset : value_end]))
+    else:
+        pickled = Pickle(value.length, partial(_download, store, key, value.offset, value_end))
+    return Stored(contract.Outcome.from_json(header), texts, pickled)
+
+
+def _check(sections: dict[str, contract.Section], size_bytes: int) -> None:
+    if missing := OUTCOME_SECTIONS - set(sections):
+        raise contract.EnvelopeError(f"it lacks {', '.join(sorted(missing))}")
+    if next(iter(sections)) != contract.SECTION_VALUE:
+        raise contract.EnvelopeError("its sections are not in their order")
+    if size_bytes < max(section.offset + section.length for section in sections.values()):
+        raise contract.EnvelopeError("it is cut short")
+
+
+def _chunk(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
+def _download(store: Any, key: str, start: int, end: int) -> Iterator[bytes]:
+    """Yield a part of an object, from a thread: waiting for it blocks."""
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        answer = obstore.get(store, key, options={"range": (start, end)})
+        missing = end - start
+        for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+            missing -= len(chunk)
+            yield bytes(chunk)
+        if missing:
+            raise contract.EnvelopeError(f"the value {key!r} is cut short")
+    except (BaseError, FileNotFoundError) as error:
+        raise BucketError(f"The value {key!r} cannot be read from S3: {error}") from error
+
+
+# --- the verdict ------------------------------------------------------------------------------------------
+
+
+async def settle(
+    session: Session,
+    settings: Settings,
+    *,
+    node_id: int,
+    found: Found,
+    job: Job | None,
+    job_id: str,
+    was_cancelled: bool,
+) -> Verdict:
+    """Return the verdict on one task; `job` is None where AWS forgot it, or where a value says enough."""
+    if isinstance(found, Stored) and found.has_value:
+        return found.verdict()
+    lines = _job_lines(job, job_id, settings)
+    if isinstance(found, contract.EnvelopeError):
+        return failed(node_id, f"The task's outcome is damaged: {found}.\n\n{lines}", job=job)
+    if isinstance(found, AWSBatchError):
+        return failed(node_id, f"{found}\n\n{lines}", job=job)
+    if was_cancelled:
+        return cancelled(node_id, **(found.streams() if found is not None else {}), job=job)
+    if found is not None:
+        return _failed_inside(found, job, job_id, settings)
+    return await _failed_outside(session, settings, node_id, job, job_id)
 
 
 def _value_header(
@@ -173,65 +300,6 @@ def _value_header(
         "attrs": {"doc": "", "name": ""},
         **({} if container is None else {CONTAINER_KEY: asdict(container)}),
     }
-
-
-async def _fetch(
-    store: Any, dispatch_id: str, node_id: int, job: Job | None, spool_dir: Path
-) -> Stored | None:
-    """Return the outcome of an attempt that gave a value, or else of the last attempt.
-
-    The last attempt is looked at first: nearly always there is no other.
-    """
-    if job is None:  # how many attempts there were is not known any more
-        stored = [await _get(store, key, spool_dir) for key in await _keys(store, dispatch_id, node_id)]
-        return _with_value(stored) or next(reversed(stored), None)
-    last_attempt = max(1, len(job.attempts))
-    last = await _get(store, contract.outcome_key(dispatch_id, node_id, last_attempt), spool_dir)
-    if last_attempt == 1 or _with_value([last]) is not None:
-        return last
-    earlier_keys = [contract.outcome_key(dispatch_id, node_id, each) for each in range(1, last_attempt)]
-    earlier = [await _get(store, key, spool_dir) for key in earlier_keys]
-    return _with_value(earlier) or last
-
-
-def _with_value(stored: list[Stored | None]) -> Stored | None:
-    return next((each for each in stored if each and each.outcome.status is OutcomeStatus.VALUE), None)
-
-
-async def _keys(store: Any, dispatch_id: str, node_id: int) -> list[str]:
-    import obstore
-    from obstore.exceptions import BaseError
-
-    prefix = contract.outcome_prefix(dispatch_id, node_id)
-    try:
-        return sorted([meta["path"] async for batch in obstore.list(store, prefix) for meta in batch])
-    except BaseError as error:
-        raise BucketError(f"The task's outcome cannot be looked for in S3: {error}") from error
-
-
-async def _get(store: Any, key: str, spool_dir: Path) -> Stored | None:
-    import obstore
-    from obstore.exceptions import BaseError, NotFoundError
-
-    try:
-        answer = await obstore.get_async(store, key)
-        if answer.meta["size"] <= IN_MEMORY_BYTES:
-            file: BinaryIO = io.BytesIO(bytes(await answer.bytes_async()))
-        else:
-            file = (spool_dir / key.replace("/", "_")).open("w+b")
-            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
-                await in_thread(partial(file.write, chunk))
-    except (NotFoundError, FileNotFoundError):
-        return None
-    except BaseError as error:
-        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {error}") from error
-    header, sections = contract.read_header(file)
-    if missing := OUTCOME_SECTIONS - set(sections):
-        raise contract.EnvelopeError(f"it lacks {', '.join(sorted(missing))}")
-    end = max(section.offset + section.length for section in sections.values())
-    if file.seek(0, io.SEEK_END) < end:
-        raise contract.EnvelopeError("it is cut short")
-    return Stored(contract.Outcome.from_json(header), sections, file)
 
 
 def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Settings) -> Verdict:
@@ -247,7 +315,10 @@ def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Setti
         # The runtime only sees a process die, or what the user's code makes of that.
         headline = f"{_headline(job)}\n\n{headline}"
     parts = [headline, failure.traceback.rstrip(), _job_lines(job, job_id, settings, outcome)]
-    return failed(outcome.node_id, "\n\n".join(part for part in parts if part), **stored.streams())
+    verdict = failed(
+        outcome.node_id, "\n\n".join(part for part in parts if part), **stored.streams(), job=job
+    )
+    return replace(verdict, outcome=outcome, exception=stored.value if stored.value.length else None)
 
 
 async def _failed_outside(
@@ -263,7 +334,7 @@ async def _failed_outside(
     lines = await logs.tail(session, settings.batch_job_log_group_name, job.log_stream)
     log_text = "The last log lines:\n" + "\n".join(lines) if lines else "There are no log lines."
     text = sanitised("\n\n".join([_headline(job, lines), _job_lines(job, job_id, settings), log_text]))
-    return failed(node_id, text, stderr=text + "\n")
+    return failed(node_id, text, stderr=text + "\n", job=job)
 
 
 def _headline(job: Job, log_lines: Sequence[str] = ()) -> str:

@@ -1,30 +1,62 @@
-"""Function and arguments on their way to S3: raw pickles, streamed, the function stored once.
+"""Function and arguments on their way to S3: raw pickles, the function stored once, payloads in packs.
 
-The payload's layout is `contract.py`'s; here a group of calls becomes one file, and the file an object.
+The layout is `contract.py`'s. A group of calls becomes a parcel: its payload, and what travels beside it
+because it is large or shared. The payloads of all jobs that are submitted together become one object.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from . import contract, requirements
 from .errors import BucketError
 from .session import Session, in_thread
-from .transportable import Transportable
+
+INLINE_BYTES = 128 << 10
+"""A larger argument is an object of its own, and streams; so packs stay small and are cheap to hold."""
+
+MAX_PACK_BYTES = 64 << 20
+"""What a pack may hold; more goes into the next one."""
+
+PART_BYTES = 8 << 20
+"""Of a multipart upload; with S3's 10,000 parts it carries 80 GB."""
+
+PARTS_AT_ONCE = 4
+
+
+class Pickled(Protocol):
+    """A pickled object whose bytes are read only when they are asked for."""
+
+    @property
+    def python_version(self) -> str:
+        """The version of Python that wrote the pickle, such as "3.11.7"."""
+
+    @property
+    def cloudpickle_version(self) -> str:
+        """The version of cloudpickle that wrote the pickle."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the raw pickle."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the raw pickle piece by piece."""
+
+    def pickle_bytes(self) -> bytes:
+        """Return the whole raw pickle; for what is known to be small."""
 
 
 @dataclass(frozen=True)
 class HookCall:
     """A call that Covalent asks for before or after the function."""
 
-    function: Transportable
-    args: Transportable
-    kwargs: Transportable
+    function: Pickled
+    args: Pickled
+    kwargs: Pickled
     retval_keyword: str = ""
     pip_packages: tuple[str, ...] | None = None
     """What the hook would install, where that is all it does: an image that has it needs no such call."""
@@ -35,9 +67,9 @@ class Call:
     """One function call; an argument that is an int is the node of an earlier call of the same group."""
 
     node_id: int
-    function: Transportable
-    args: list[Transportable | int] = field(default_factory=list)
-    kwargs: dict[str, Transportable | int] = field(default_factory=dict)
+    function: Pickled
+    args: Sequence[Pickled | int] = field(default_factory=list)
+    kwargs: dict[str, Pickled | int] = field(default_factory=dict)
     call_before: list[HookCall] = field(default_factory=list)
     call_after: list[HookCall] = field(default_factory=list)
 
@@ -51,6 +83,17 @@ class Group:
     calls: list[Call]
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """A group as it travels: `payload` in a pack, the functions and large arguments by their S3 keys."""
+
+    dispatch_id: str
+    group_id: int
+    payload: bytes
+    functions: dict[str, bytes]
+    large_inputs: dict[str, Pickled]
+
+
 def without_pip(group: Group) -> tuple[Group, tuple[str, ...]]:
     """Return a group without its hooks that only install packages, and those packages, for its image.
 
@@ -58,7 +101,7 @@ def without_pip(group: Group) -> tuple[Group, tuple[str, ...]]:
     """
     hooks = [hook for call in group.calls for hook in call.call_before]
     lists = [hook.pip_packages for hook in hooks if hook.pip_packages is not None]
-    if not requirements.are_compatible(lists):
+    if not lists or not requirements.are_compatible(lists):
         return group, ()
     calls = [
         replace(call, call_before=[hook for hook in call.call_before if hook.pip_packages is None])
@@ -68,38 +111,70 @@ def without_pip(group: Group) -> tuple[Group, tuple[str, ...]]:
     return replace(group, calls=calls), tuple(packages)
 
 
-async def upload(session: Session, bucket: str, group: Group, spool_dir: Path) -> str:
-    """Bring a group's functions and arguments into the bucket and return the payload's s3:// address.
+# --- from a group to its parcel ---------------------------------------------------------------------------
 
-    Raises BucketError where the bucket does not take them.
+
+def parcel(group: Group) -> Parcel:
+    """Return a group as it travels; reads all of its pickles but the large ones.
+
+    Raises ValueError where a pickle cannot be read.
     """
-    store = await session.store(bucket)
-    function_keys = []
-    for call in group.calls:
-        function = await in_thread(call.function.pickle_bytes)
-        key = function_key(group.dispatch_id, function)
-        await session.once(("function", bucket, key), partial(_put, store, bucket, key, function))
-        function_keys.append(key)
-    key = contract.payload_key(group.dispatch_id, group.group_id)
-    path = spool_dir / "payload"
-    try:
-        await in_thread(partial(write, group, function_keys, path))
-        await _put(store, bucket, key, path)
-    finally:
-        await in_thread(partial(path.unlink, missing_ok=True))
-    return f"s3://{bucket}/{key}"
+    contents = _Contents(group.dispatch_id)
+    tasks = [contents.task(call) for call in group.calls]
+    header = contract.Payload(group.dispatch_id, tasks).to_json()
+    lengths = {str(number): len(each) for number, each in enumerate(contents.sections)}
+    payload = b"".join([contract.pack_header(header, lengths), *contents.sections])
+    return Parcel(group.dispatch_id, group.group_id, payload, contents.functions, contents.large_inputs)
 
 
-async def _put(store: Any, bucket: str, key: str, content: bytes | Path) -> None:
-    import obstore
-    from obstore.exceptions import BaseError
+class _Contents:
+    """The pickles of a group, sorted by how they travel, while its tasks are described."""
 
-    try:
-        await obstore.put_async(store, key, content)
-    except BaseError as error:
-        raise BucketError(
-            f"The S3 bucket {bucket!r} did not take the object {key!r}: {error}. Check s3:PutObject."
-        ) from error
+    def __init__(self, dispatch_id: str) -> None:
+        self.sections: list[bytes] = []
+        self.functions: dict[str, bytes] = {}
+        self.large_inputs: dict[str, Pickled] = {}
+        self._dispatch_id = dispatch_id
+
+    def task(self, call: Call) -> contract.Task:
+        """Describe a call."""
+        function = call.function
+        return contract.Task(
+            node_id=call.node_id,
+            function_key=self._function(function.pickle_bytes()),
+            python_version=function.python_version,
+            cloudpickle_version=function.cloudpickle_version,
+            args=[self._input(call, str(number), each) for number, each in enumerate(call.args)],
+            kwargs={name: self._input(call, f"_{name}", each) for name, each in call.kwargs.items()},
+            call_before=[self._hook(each) for each in call.call_before],
+            call_after=[self._hook(each) for each in call.call_after],
+        )
+
+    def _function(self, pickled: bytes) -> str:
+        key = function_key(self._dispatch_id, pickled)
+        self.functions[key] = pickled
+        return key
+
+    def _input(self, call: Call, name: str, source: Pickled | int) -> contract.Input:
+        if isinstance(source, int):
+            return contract.Input(node_id=source)
+        if source.length <= INLINE_BYTES:
+            return contract.Input(section=self._section(source))
+        key = contract.input_key(self._dispatch_id, call.node_id, name)
+        self.large_inputs[key] = source
+        return contract.Input(key=key)
+
+    def _hook(self, hook: HookCall) -> contract.Hook:
+        return contract.Hook(
+            function=self._section(hook.function),
+            args=self._section(hook.args),
+            kwargs=self._section(hook.kwargs),
+            retval_keyword=hook.retval_keyword,
+        )
+
+    def _section(self, content: Pickled) -> str:
+        self.sections.append(content.pickle_bytes())
+        return str(len(self.sections) - 1)
 
 
 def function_key(dispatch_id: str, function: bytes) -> str:
@@ -107,61 +182,129 @@ def function_key(dispatch_id: str, function: bytes) -> str:
     return contract.function_key(dispatch_id, hashlib.sha256(function).hexdigest())
 
 
-def write(group: Group, function_keys: list[str], path: Path) -> None:
-    """Write a group's payload to a file, pickle by pickle, without holding any of them whole.
+# --- into the bucket --------------------------------------------------------------------------------------
 
-    `function_keys` are the S3 keys of the calls' functions, in the order of the calls.
+
+async def upload_contents(session: Session, bucket: str, group: Parcel) -> Parcel:
+    """Bring what travels beside a payload into the bucket, a function once for all groups that share it.
+
+    Returns what is left to travel in a pack. Raises BucketError where the bucket does not take it,
+    ValueError where an argument cannot be read.
     """
-    sections = _Sections()
-    tasks = [_task(call, key, sections) for call, key in zip(group.calls, function_keys, strict=True)]
-    header = contract.Payload(group.dispatch_id, tasks).to_json()
-    with path.open("wb") as file:
-        file.write(contract.pack_header(header, sections.lengths))
-        for chunk in sections.chunks():
-            file.write(chunk)
+    store = await session.store(bucket)
+    for key, function in group.functions.items():
+        await session.once(("function", bucket, key), partial(_put, store, bucket, key, function))
+    for key, content in group.large_inputs.items():
+        await in_thread(partial(_put_stream, store, bucket, key, content.chunks))
+    return replace(group, functions={}, large_inputs={})
 
 
-class _Sections:
-    """The pickles of a payload in the order in which they are written."""
+async def upload_pack(session: Session, bucket: str, groups: Sequence[Parcel]) -> str:
+    """Bring the payloads of jobs that are submitted together into the bucket, in their order.
 
-    def __init__(self) -> None:
-        self.lengths: dict[str, int] = {}
-        self._sources: list[Callable[[], Iterator[bytes]]] = []
-
-    def add(self, content: Transportable) -> str:
-        name = str(len(self._sources))
-        self.lengths[name] = content.length
-        self._sources.append(content.chunks)
-        return name
-
-    def chunks(self) -> Iterator[bytes]:
-        for source in self._sources:
-            yield from source()
+    Returns the pack's s3:// address. Raises BucketError where the bucket does not take it.
+    """
+    first = groups[0]
+    store = await session.store(bucket)
+    key = contract.pack_key(first.dispatch_id, first.group_id)
+    pack = await in_thread(partial(_pack, groups))
+    await _put(store, bucket, key, pack)
+    return f"s3://{bucket}/{key}"
 
 
-def _task(call: Call, function_key: str, sections: _Sections) -> contract.Task:
-    return contract.Task(
-        node_id=call.node_id,
-        function_key=function_key,
-        python_version=call.function.python_version,
-        cloudpickle_version=call.function.cloudpickle_version,
-        args=[_input(each, sections) for each in call.args],
-        kwargs={name: _input(each, sections) for name, each in call.kwargs.items()},
-        call_before=[_hook(each, sections) for each in call.call_before],
-        call_after=[_hook(each, sections) for each in call.call_after],
+def _pack(groups: Sequence[Parcel]) -> bytes:
+    payloads = [each.payload for each in groups]
+    start = contract.pack_start([each.group_id for each in groups], [len(each) for each in payloads])
+    return b"".join([start, *payloads])
+
+
+async def _put(store: Any, bucket: str, key: str, content: bytes) -> None:
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        await obstore.put_async(store, key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+    except BaseError as error:
+        raise _refusal(bucket, key, error) from error
+
+
+def _put_stream(store: Any, bucket: str, key: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+    """Store an object piece by piece, from a thread: reading the pieces blocks."""
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        obstore.put(
+            store,
+            key,
+            chunks(),
+            use_multipart=True,
+            chunk_size=PART_BYTES,
+            max_concurrency=PARTS_AT_ONCE,
+        )
+    except BaseError as error:
+        raise _refusal(bucket, key, error) from error
+
+
+def _refusal(bucket: str, key: str, error: Exception) -> BucketError:
+    return BucketError(
+        f"The S3 bucket {bucket!r} did not take the object {key!r}: {error}. Check s3:PutObject."
     )
 
 
-def _input(source: Transportable | int, sections: _Sections) -> contract.Input:
-    if isinstance(source, int):
-        return contract.Input(node_id=source)
-    return contract.Input(section=sections.add(source))
+# --- where a group went -----------------------------------------------------------------------------------
 
 
-def _hook(hook: HookCall, sections: _Sections) -> contract.Hook:
-    return contract.Hook(
-        function=sections.add(hook.function),
-        args=sections.add(hook.args),
-        kwargs=sections.add(hook.kwargs),
-        retval_keyword=hook.retval_keyword,
-    )
+@dataclass(frozen=True)
+class Packed:
+    """A group's place in a pack: the pack's first group, which its job is named after, and the index."""
+
+    first_group_id: int
+    index: int
+    size: int
+
+
+async def find(session: Session, bucket: str, dispatch_id: str, group_id: int) -> Packed | None:
+    """Return where another process has packed a group; None where it never came so far.
+
+    Raises BucketError where the bucket cannot be read.
+    """
+    key = ("packs", bucket, dispatch_id)
+    for _ in range(2):  # the second time anew: packs are added while a workflow runs
+        found: dict[int, Packed] = await session.once(key, partial(packs, session, bucket, dispatch_id))
+        if group_id in found:
+            return found[group_id]
+        session.forget(key)
+    return None
+
+
+async def packs(session: Session, bucket: str, dispatch_id: str) -> dict[int, Packed]:
+    """Return where the groups of a dispatch are packed.
+
+    Raises BucketError where the bucket cannot be read.
+    """
+    import obstore
+    from obstore.exceptions import BaseError
+
+    store = await session.store(bucket)
+    found: dict[int, Packed] = {}
+    try:
+        listing = obstore.list(store, contract.pack_prefix(dispatch_id))
+        for key in [meta["path"] async for batch in listing for meta in batch]:
+            group_ids = await _group_ids(store, key)
+            for index, group_id in enumerate(group_ids):
+                found[group_id] = Packed(group_ids[0], index, len(group_ids))
+    except BaseError as error:
+        raise BucketError(f"The packs of {dispatch_id} cannot be read from {bucket!r}: {error}") from error
+    return found
+
+
+async def _group_ids(store: Any, key: str) -> list[int]:
+    import obstore
+
+    async def read(start: int, end: int) -> bytes:
+        return bytes(await obstore.get_range_async(store, key, start=start, end=end))
+
+    count = contract.pack_size(await read(0, contract.PACK_PREAMBLE_BYTES))
+    entries = await read(*contract.entries_range(0, count))
+    return [group_id for group_id, _ in contract.parse_entries(entries)]

@@ -97,9 +97,8 @@ async def _check_bucket(session: Session, bucket: str) -> None:
 
 
 async def _check_queue(session: Session, queue: str) -> None:
-    batch = await session.client("batch")
-    with explained(session.account, f"look at the job queue {queue!r}"):
-        found = (await batch.describe_job_queues(jobQueues=[queue]))["jobQueues"]
+    doing = f"look at the job queue {queue!r}"
+    found = (await session.batch("describe_job_queues", doing, jobQueues=[queue]))["jobQueues"]
     if not found:
         raise QueueError(
             f"The job queue {queue!r} does not exist in {session.region}: create it, or correct batch_queue."

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from .errors import AWSBatchError, CredentialsError, EndpointError, SetupError
+from .errors import AWSBatchError, CredentialsError, EndpointError, SetupError, UnclearSubmissionError
+from .pace import Lane, Pace, pace_for
 from .threads import in_daemon_thread
 
 if TYPE_CHECKING:
@@ -34,12 +37,19 @@ SERVICES = ("batch", "ecr", "iam", "logs", "s3", "sts")
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 CALL_ATTEMPTS = 10
-"""For calls that AWS throttles; the SDK's adaptive mode slows all calls of a client down together."""
+"""For calls that fail on the way; refusals of too many calls to AWS Batch do not count."""
 
 FIRST_CALL_ATTEMPTS = 3
 """For the call that only asks who we are: where nobody answers, that should be known soon."""
 
+THROTTLE_PATIENCE_S = 300
+"""How long, and CALL_ATTEMPTS times at least, AWS Batch may refuse a call because there are too many."""
+
 MAX_CONNECTIONS = 50
+BATCH_CALLS_AT_ONCE = MAX_CONNECTIONS // len(Lane)
+"""Calls of one lane: there is a connection for each, so that whoever has the turn sends at once. With 25 the
+full rate is reached where answers take half a second."""
+
 MAX_THREADS = 8
 """Our own threads, so that the pool which Covalent's server shares with everyone stays free."""
 
@@ -48,6 +58,22 @@ TRANSFER_TIMEOUT = timedelta(hours=1)
 
 CREDENTIALS_LIFETIME = timedelta(minutes=10)
 """How long the S3 store may use credentials that name no end before it asks again."""
+
+NEVER_REPEATED = {"submit_job"}
+"""Operations that a repeat after a lost answer would do twice: SubmitJob has no client token. The others are
+idempotent, but for RegisterJobDefinition, whose repeat leaves one more revision with the same content."""
+
+THROTTLE_CODES = {
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+}
+"""AWS Batch's is TooManyRequestsException, with HTTP 429; the others are those of AWS's front doors."""
 
 BAD_CREDENTIAL_CODES = {
     "AuthFailure",
@@ -84,13 +110,16 @@ class Account:
 class Session:
     """The clients of one account on one event loop; made by `session_for`."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, pace: Pace | None = None) -> None:
         self.account = account
         self.region = account.region
+        self._pace = pace
+        self._batch_slots = {lane: anyio.Semaphore(BATCH_CALLS_AT_ONCE) for lane in Lane}
         self._aws: Any = None
         self._clients: dict[str, Any] = {}
         self._stores: dict[str, Any] = {}
         self._shared: dict[Any, asyncio.Future[Any]] = {}
+        self._limits: dict[tuple[str, int], asyncio.Semaphore] = {}
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
         # The event loop cancels its tasks when it ends; that is when the clients are closed.
@@ -115,11 +144,10 @@ class Session:
         from aiobotocore.config import AioConfig
 
         aws = await self._aws_session()
-        attempts = FIRST_CALL_ATTEMPTS if service == "sts" else CALL_ATTEMPTS
         config = AioConfig(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "adaptive", "total_max_attempts": attempts},
+            retries=_sdk_retries(service),
             max_pool_connections=MAX_CONNECTIONS,
         )
         endpoint = self.account.endpoint_url or None
@@ -137,6 +165,50 @@ class Session:
                     f"AWSBatchExecutor(region='us-east-1')."
                 )
         return self._aws
+
+    async def batch(
+        self, operation: str, doing: str, *, lane: Lane = Lane.DESCRIBE, **request: Any
+    ) -> dict[str, Any]:
+        """Return AWS Batch's answer to an operation, such as "describe_jobs"; `doing` is for the errors.
+
+        The only way in which this package talks to AWS Batch: at the process's pace, and with patience.
+        Raises UnclearSubmissionError where nobody knows whether a job was submitted, SetupError where AWS
+        does not answer or does not accept us, and botocore's ClientError for all else that it refuses.
+        """
+        call = getattr(await self.client("batch"), operation)
+        with explained(self.account, doing):
+            return await self._send(operation, doing, lane, partial(call, **request))
+
+    async def batch_pages(
+        self, operation: str, doing: str, result_key: str, **request: Any
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield what an operation lists under a key of its answer, page after page; raises like `batch`."""
+        while True:
+            page = await self.batch(operation, doing, **request)
+            for each in page[result_key]:
+                yield each
+            if not page.get("nextToken"):
+                return
+            request["nextToken"] = page["nextToken"]
+
+    async def _send(
+        self, operation: str, doing: str, lane: Lane, call: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        pace = self._pace or pace_for(replace(self.account, region=self.region))
+        patience = _Patience(pace, doing, may_repeat=operation not in NEVER_REPEATED)
+        while True:
+            try:
+                async with self._batch_slots[lane]:
+                    sent_s = await pace.turn(lane)
+                    answer = await call()
+            except (BotoCoreError, ClientError, ResponseParserError) as error:
+                await patience.bear(error, sent_s)
+            else:
+                pace.succeeded()
+                return answer
 
     async def store(self, bucket: str) -> Any:
         """Return the obstore S3 store of a bucket, with this account's credentials."""
@@ -184,7 +256,11 @@ class Session:
             found = asyncio.ensure_future(make())
             self._shared[key] = found
             found.add_done_callback(partial(self._forget_failure, key))
-        return await asyncio.shield(found)
+        return found.result() if found.done() else await asyncio.shield(found)
+
+    def limit(self, lane: str, at_once: int) -> asyncio.Semaphore:
+        """Return what lets so many of a lane in at a time, the same for all of this session."""
+        return self._limits.setdefault((lane, at_once), asyncio.Semaphore(at_once))
 
     def forget(self, key: Any) -> None:
         """Make anew, the next time, what `once` keeps under this key."""
@@ -193,6 +269,50 @@ class Session:
     def _forget_failure(self, key: Any, done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None:
             self.forget(key)
+
+
+class _Patience:
+    """Bears what befalls one call to AWS Batch, and decides whether it is sent again."""
+
+    def __init__(self, pace: Pace, doing: str, *, may_repeat: bool) -> None:
+        self._pace = pace
+        self._doing = doing
+        self._may_repeat = may_repeat
+        self._failures = 0
+        self._throttled_s: list[float] = []
+
+    async def bear(self, error: Exception, sent_s: float) -> None:
+        """Return when the call may be sent again; raises the error, or UnclearSubmissionError, where not."""
+        fault = fault_of(error)
+        if fault is Fault.THROTTLED:
+            self._pace.throttled(sent_s)
+            self._throttled_s.append(sent_s)
+        else:
+            self._failures += 1
+        if fault is Fault.UNCLEAR and not self._may_repeat:
+            raise UnclearSubmissionError(
+                f"AWS Batch was asked to {self._doing}, and nobody knows whether it did: {_text(error)} Look "
+                f"for a job of this name before you submit it again."
+            ) from error
+        if fault is Fault.REFUSED or self._is_over():
+            raise error
+        if fault is not Fault.THROTTLED:  # else all wait together, in `turn`
+            await self._pace.back_off(self._failures)
+
+    def _is_over(self) -> bool:
+        if self._failures >= CALL_ATTEMPTS:
+            return True
+        # Long queues make refusals rare: time alone could end a call that was hardly tried.
+        often = len(self._throttled_s) >= CALL_ATTEMPTS
+        return often and self._throttled_s[-1] - self._throttled_s[0] > THROTTLE_PATIENCE_S
+
+
+def _sdk_retries(service: str) -> dict[str, Any]:
+    if service == "batch":
+        # `Session.batch` repeats: the SDK would submit a job twice, and hide what should slow all of us down.
+        return {"mode": "standard", "total_max_attempts": 1}
+    attempts = FIRST_CALL_ATTEMPTS if service == "sts" else CALL_ATTEMPTS
+    return {"mode": "adaptive", "total_max_attempts": attempts}
 
 
 def _new_aws_session(account: Account) -> Any:
@@ -294,6 +414,41 @@ def refused_as(kind: type[AWSBatchError], text: str) -> Iterator[None]:
         raise kind(f"{text}: {error_message(error)}") from error
 
 
+class Fault(Enum):
+    """What a failed call to AWS tells of itself."""
+
+    THROTTLED = "AWS did nothing, for there are too many calls"
+    REFUSED = "AWS, or the SDK, said no"
+    UNSENT = "AWS did not hear of it"
+    UNCLEAR = "AWS may have done it"
+
+
+def fault_of(error: Exception) -> Fault:
+    """Return what an error of the SDK's tells about the call that met it."""
+    from botocore import exceptions as aws
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, aws.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status == 429 or error_code(error) in THROTTLE_CODES:
+            return Fault.THROTTLED
+        return Fault.UNCLEAR if status >= 500 or status == 408 else Fault.REFUSED
+    if _is_unsent(error):
+        return Fault.UNSENT
+    lost = (aws.HTTPClientError, aws.ConnectionError, ResponseParserError)
+    return Fault.UNCLEAR if isinstance(error, lost) else Fault.REFUSED
+
+
+def _is_unsent(error: Exception) -> bool:
+    from aiohttp import ClientConnectorError
+    from botocore import exceptions as aws
+
+    if isinstance(error, aws.EndpointConnectionError):
+        # aiobotocore gives this name also to connections that broke after the request had gone out.
+        return isinstance(error.kwargs.get("error"), (ClientConnectorError, socket.gaierror))
+    return isinstance(error, (aws.ConnectTimeoutError, aws.ProxyConnectionError, aws.SSLError))
+
+
 def is_denied(error: Any) -> bool:
     """Tell whether a botocore ClientError says that a right is missing."""
     return error_code(error) in {"AccessDenied", "AccessDeniedException"}
@@ -302,6 +457,10 @@ def is_denied(error: Any) -> bool:
 def error_code(error: Any) -> str:
     """Return the code of a botocore ClientError, such as "NoSuchBucket" or "404"."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _text(error: Exception) -> str:
+    return error_message(error) if hasattr(error, "response") else str(error)
 
 
 def error_message(error: Any) -> str:

@@ -205,6 +205,32 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         example="0.1 or more",
     )
+    gather_window: float = _option(
+        1.0,
+        "longest time that a task waits for others to be submitted with, as one array job; a lone one waits "
+        "0.1 s, others at most a tenth of what such tasks take anyway",
+        unit="s",
+        ge=0,
+        allow_inf_nan=False,
+        example="0 or more",
+    )
+    max_array_size: int = _option(
+        10_000,
+        "most tasks of an array job, 10,000 at AWS; 1: every task is a job of its own; with smaller ones a "
+        "job that is ended in the console takes fewer tasks with it",
+        unit="tasks",
+        ge=1,
+        le=10_000,
+        example="a number from 1 to 10000",
+    )
+    transfers_at_once: int = _option(
+        64,
+        "results that are fetched from S3 at a time; more need more memory and connections and are hardly "
+        "faster, fewer are slower where S3 is far",
+        unit="objects",
+        ge=1,
+        example="1 or more",
+    )
     container_image_uri: ImageURI = _option(
         "", "image that jobs run in; empty: one is built from the next five options, once, and pushed"
     )
@@ -248,6 +274,17 @@ class Settings(BaseModel):
     def memory_mib(self) -> int:
         """Return the memory of a job as AWS Batch wants it."""
         return int(self.memory * MIB_PER_GB)
+
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """Return what tasks must ask for alike to be submitted together; their image is the definition's."""
+        return (
+            *(self.credentials, self.profile, self.region, self.endpoint_url),
+            *(self.s3_bucket_name, self.batch_queue),
+            *(self.vcpu, self.memory_mib, self.num_gpus),
+            *(self.retry_attempts, self.time_limit, self.poll_freq),
+            *(self.gather_window, self.max_array_size),
+        )
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .contract import ENV_PAYLOAD
-from .errors import DefinitionGoneError, SubmissionError
+from .errors import DefinitionGoneError, SubmissionError, UnclearSubmissionError
 from .job import JobStatus
-from .session import Session, error_message, explained, refused_as
+from .pace import Lane
+from .session import Session, error_message, refused_as
 from .settings import Settings
+
+log = logging.getLogger(__name__)
 
 MAX_REASON_CHARS = 1024
 """AWS Batch's limit for the reason of a termination."""
+
+MAX_DEPENDENCIES = 20
+"""AWS Batch's limit for one job."""
+
+UNCLEAR_LOOKS = 3
+UNCLEAR_PAUSE_S = 2.0
+"""After an unclear answer: a job may be listed some moments after it was accepted."""
 
 _DEFINITION_GONE = re.compile("JobDefinition .*(not in ACTIVE status|not found)")
 
@@ -28,10 +42,38 @@ CLOUD_FAILURES: list[dict[str, str]] = [
 so the last one must; it takes five rules at most."""
 
 
+@dataclass(frozen=True)
+class Dependency:
+    """What a job waits for: another job; with `n_to_n` each child for the child of the same index.
+
+    Without a job, each child of an array waits for the one before it.
+    """
+
+    job_id: str = ""
+    n_to_n: bool = False
+
+    def to_aws(self) -> dict[str, str]:
+        """Return the member of `dependsOn`."""
+        if self.job_id == "":
+            return {"type": "SEQUENTIAL"}
+        return {"jobId": self.job_id, **({"type": "N_TO_N"} if self.n_to_n else {})}
+
+
 def request(
-    settings: Settings, *, job_name: str, definition_arn: str, payload_uri: str, region: str
+    settings: Settings,
+    *,
+    job_name: str,
+    definition_arn: str,
+    payload_uri: str,
+    region: str,
+    size: int = 1,
+    depends_on: Sequence[Dependency] = (),
 ) -> dict[str, Any]:
-    """Return the SubmitJob request of one job."""
+    """Return the SubmitJob request of one job, or of an array of `size` (2 to 10,000) children.
+
+    It is the same for all children, and far from AWS's limits of 30 KiB for the request and 8,192
+    characters for the overrides: what differs lies in the pack.
+    """
     resources = [
         {"type": "VCPU", "value": str(settings.vcpu)},
         {"type": "MEMORY", "value": str(settings.memory_mib)},
@@ -54,30 +96,52 @@ def request(
         },
         "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": CLOUD_FAILURES},
         "timeout": {"attemptDurationSeconds": settings.time_limit},
+        **({"arrayProperties": {"size": size}} if size > 1 else {}),
+        **({"dependsOn": [each.to_aws() for each in depends_on]} if depends_on else {}),
     }
 
 
 async def submit(session: Session, wanted: dict[str, Any]) -> str:
     """Send a SubmitJob request and return the job's id.
 
-    Raises SubmissionError where AWS Batch refuses it, DefinitionGoneError where its definition is gone.
+    Where the answer is lost the job is looked for by its name, which no other job has, and sent again only
+    if AWS Batch does not have it. Raises SubmissionError where AWS Batch refuses it, DefinitionGoneError
+    where its definition is gone.
     """
     from botocore.exceptions import ClientError
 
-    batch = await session.client("batch")
-    try:
-        with explained(session.account, f"submit the job {wanted['jobName']!r}"):
-            return str((await batch.submit_job(**wanted))["jobId"])
-    except ClientError as error:
-        kind = DefinitionGoneError if _DEFINITION_GONE.search(error_message(error)) else SubmissionError
-        raise kind(f"AWS Batch refused the job {wanted['jobName']!r}: {error_message(error)}") from error
+    name = wanted["jobName"]
+    for _ in range(UNCLEAR_LOOKS):
+        try:
+            answer = await session.batch("submit_job", f"submit the job {name!r}", lane=Lane.SUBMIT, **wanted)
+            return str(answer["jobId"])
+        except UnclearSubmissionError as error:
+            log.warning("%s", error)
+            if found := await _look(session, wanted["jobQueue"], name):
+                return found
+        except ClientError as error:
+            kind = DefinitionGoneError if _DEFINITION_GONE.search(error_message(error)) else SubmissionError
+            raise kind(f"AWS Batch refused the job {name!r}: {error_message(error)}") from error
+    raise SubmissionError(
+        f"AWS Batch has not said {UNCLEAR_LOOKS} times whether it took the job {name!r}, and does not list "
+        f"it. Look for it in the console before you run it again."
+    )
+
+
+async def _look(session: Session, queue: str, job_name: str) -> str:
+    """Return the id of a job whose submission was unclear; empty where AWS Batch does not have it."""
+    for _ in range(UNCLEAR_LOOKS):
+        await asyncio.sleep(UNCLEAR_PAUSE_S)
+        if found := await find(session, queue, job_name):
+            return found[0][0]
+    return ""
 
 
 async def terminate(session: Session, job_id: str, reason: str) -> None:
     """End a job in whatever state it is; a job that has ended stays as it is."""
-    batch = await session.client("batch")
-    with explained(session.account, f"terminate the job {job_id}"):
-        await batch.terminate_job(jobId=job_id, reason=reason[:MAX_REASON_CHARS])
+    await session.batch(
+        "terminate_job", f"terminate the job {job_id}", jobId=job_id, reason=reason[:MAX_REASON_CHARS]
+    )
 
 
 async def queues(session: Session) -> list[str]:
@@ -85,13 +149,9 @@ async def queues(session: Session) -> list[str]:
 
     Raises SubmissionError where AWS Batch does not list them.
     """
-    batch = await session.client("batch")
-    with (
-        refused_as(SubmissionError, "AWS Batch does not list its queues"),
-        explained(session.account, "list the job queues"),
-    ):
-        pages = batch.get_paginator("describe_job_queues").paginate()
-        return [each["jobQueueArn"] async for page in pages for each in page["jobQueues"]]
+    with refused_as(SubmissionError, "AWS Batch does not list its queues"):
+        pages = session.batch_pages("describe_job_queues", "list the job queues", "jobQueues")
+        return [each["jobQueueArn"] async for each in pages]
 
 
 async def any_recent(session: Session, queue: str, definition_arn: str, since: datetime) -> bool:
@@ -99,26 +159,26 @@ async def any_recent(session: Session, queue: str, definition_arn: str, since: d
 
     Raises SubmissionError where AWS Batch does not list them.
     """
-    batch = await session.client("batch")
     filters = [{"name": "JOB_DEFINITION", "values": [definition_arn]}]
     since_ms = since.timestamp() * 1000
-    with (
-        refused_as(SubmissionError, "AWS Batch does not list the jobs"),
-        explained(session.account, f"list the jobs of {definition_arn}"),
-    ):
-        async for page in batch.get_paginator("list_jobs").paginate(jobQueue=queue, filters=filters):
-            for each in page["jobSummaryList"]:
-                if each["createdAt"] >= since_ms or not JobStatus(each["status"]).is_final:
-                    return True
+    with refused_as(SubmissionError, "AWS Batch does not list the jobs"):
+        doing = f"list the jobs of {definition_arn}"
+        pages = session.batch_pages("list_jobs", doing, "jobSummaryList", jobQueue=queue, filters=filters)
+        async for each in pages:
+            if each["createdAt"] >= since_ms or not JobStatus(each["status"]).is_final:
+                return True
     return False
 
 
 async def find(session: Session, queue: str, job_name: str) -> list[tuple[str, JobStatus]]:
     """Return id and state of the jobs of this very name, newest first."""
-    batch = await session.client("batch")
-    with explained(session.account, f"look for the job {job_name!r}"):
-        # A filter by name looks through all states; without one AWS lists running jobs only.
-        answer = await batch.list_jobs(jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [job_name]}])
+    # A filter by name looks through all states; without one AWS lists running jobs only.
+    answer = await session.batch(
+        "list_jobs",
+        f"look for the job {job_name!r}",
+        jobQueue=queue,
+        filters=[{"name": "JOB_NAME", "values": [job_name]}],
+    )
     found = [each for each in answer["jobSummaryList"] if each["jobName"] == job_name]
     found.sort(key=lambda each: each["createdAt"], reverse=True)
     return [(each["jobId"], JobStatus(each["status"])) for each in found]

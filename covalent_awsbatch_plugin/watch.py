@@ -1,4 +1,12 @@
-"""One watcher for all jobs of a session: it asks about many at a time, and less often as they age."""
+"""One watcher for all jobs of a session: a result in S3 is the sign of success, AWS Batch tells of failures.
+
+In each round it asks AWS Batch about many jobs at once (of an array only about the whole) and lists the
+outcomes of their dispatches. An outcome is in S3 some seconds before AWS Batch says that its job has ended,
+and a listing has a thousand of them. Children of an array are asked about only where they failed.
+
+How soon it looks again: after a tenth of the time since a job was submitted, or since something happened in
+its array, `poll_freq` at most; and when its time has come, as jobs of its kind have taken before.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +14,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from .errors import AWSBatchError
-from .job import Job
-from .session import Session, explained
+from . import contract
+from .errors import AWSBatchError, BucketError
+from .job import Job, JobStatus, child_id, split_id
+from .session import Session
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +43,137 @@ ERROR_PATIENCE_S = 300
 
 ERROR_PAUSE_S = 2
 
+SMOOTHING = 0.3
+"""Of how long jobs of a kind take: the newest one counts for so much."""
 
-@dataclass
-class _Watch:
-    ended: asyncio.Future[Job | None]
+
+class Followed:
+    """A job, or a child of an array, that somebody waits for; made by `Watcher.follow`."""
+
+    def __init__(self, watcher: Watcher, flight: _Flight, index: int | None, node_ids: Sequence[int]) -> None:
+        self.attempts: dict[int, set[int]] = {}
+        """The attempts that have left an outcome, by node."""
+        self.job: Job | None = None
+        """The job, when it has ended and was asked about; None where AWS Batch does not know it."""
+        self.index = index
+        self.node_ids = node_ids
+        self._watcher = watcher
+        self.flight = flight
+        self._signed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the job, or of the child."""
+        return child_id(self.flight.job_id, self.index)
+
+    async def sign(self) -> None:
+        """Wait until all of its tasks have left an outcome, or the job has ended without.
+
+        Raises SetupError where AWS has not answered for minutes.
+        """
+        await asyncio.shield(self._signed)
+
+    async def end(self) -> Job | None:
+        """Wait until the job has ended, and return it; None where AWS Batch does not know it any more.
+
+        Raises SetupError where AWS has not answered for minutes.
+        """
+        if self.job is None:
+            self.expect_end()
+            if self._ended is not None:
+                await asyncio.shield(self._ended)
+        return self.job
+
+    def expect_end(self) -> None:
+        """Ask AWS Batch about this job itself, and soon: it has just ended, or was told to."""
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+            self._watcher.hurry(self)
+
+    def give_up(self) -> None:
+        """Let those who wait go on without the job."""
+        self._watcher.note_end(self, None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still waits for an outcome."""
+        return not self._signed.done()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether somebody waits for the job's end."""
+        return self._ended is not None and not self._ended.done()
+
+    def is_whole(self, size: int) -> bool:
+        """Tell whether so many are all that are still waited for in its array."""
+        return len(self.flight.members) <= size
+
+    def note_outcome(self, node_id: int, attempt: int) -> bool:
+        """Take note of an outcome in S3 and tell whether it was the last one that was missing."""
+        self.attempts.setdefault(node_id, set()).add(attempt)
+        if self._signed.done() or len(self.attempts) < len(self.node_ids):
+            return False
+        self._signed.set_result(None)
+        return True
+
+    def resolve(self, job: Job | None) -> None:
+        """Let those who wait know the job's end."""
+        self.job = job
+        for waiting in (self._signed, self._ended):
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in those who wait."""
+        for waiting in (self._signed, self._ended):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(error)
+                waiting.exception()  # not everybody waits for both
+
+
+@dataclass(eq=False)
+class _Flight:
+    """What one SubmitJob has submitted: a job, or an array; `members` are those who are waited for."""
+
+    job_id: str
+    bucket: str
+    dispatch_id: str
+    kind: Hashable
     poll_interval_limit_s: float
     since_s: float
+    active_s: float
     due_s: float
     last_known_s: float
+    members: dict[int | None, Followed] = field(default_factory=dict)
+    failed: set[int | None] = field(default_factory=set)
+    """Children that are known to have failed."""
 
-    def reschedule(self, now_s: float) -> None:
-        share_s = (now_s - self.since_s) * INTERVAL_SHARE_OF_AGE
+    def reschedule(self, now_s: float, expected_s: float | None) -> None:
+        """Set when to look again; `expected_s` is when jobs of this kind have ended before."""
+        if expected_s is not None and self.active_s < expected_s <= now_s:
+            self.active_s = expected_s
+        share_s = (now_s - self.active_s) * INTERVAL_SHARE_OF_AGE
         # The limit may be below the first interval: a user's poll_freq always holds.
         self.due_s = now_s + min(max(share_s, FIRST_INTERVAL_S), self.poll_interval_limit_s)
+        if expected_s is not None and now_s < expected_s:
+            self.due_s = min(self.due_s, expected_s)
+
+    def to_ask(self, job: Job | None) -> set[int | None]:
+        """Return the children that AWS Batch is to be asked about, given what it says of their array."""
+        ending = {index for index, each in self.members.items() if each.is_ending}
+        if job is not None and job.status.is_final:
+            return ending | {index for index, each in self.members.items() if each.is_open}
+        return ending
+
+    def has_unexplained_failures(self, job: Job) -> bool:
+        """Tell whether an array has more failed children than we know, or are asking about."""
+        ending = sum(each.is_ending for each in self.members.values())
+        return job.children.get(JobStatus.FAILED, 0) > len(self.failed) + ending
+
+
+_Bucket = tuple[str, str]
+"""Bucket and dispatch, whose outcomes one listing shows."""
 
 
 class Watcher:
@@ -52,98 +181,233 @@ class Watcher:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._watches: dict[str, _Watch] = {}
+        self.flights: dict[str, _Flight] = {}
+        self._nodes: dict[_Bucket, dict[int, Followed]] = {}
         self._changed = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._failing_since_s: float | None = None
+        self._turnarounds_s: dict[Hashable, float] = {}
 
-    async def wait(self, job_id: str, poll_interval_limit_s: float) -> Job | None:
-        """Return a job when it has ended, or None where AWS Batch does not know it.
+    def follow(
+        self,
+        job_id: str,
+        *,
+        bucket: str,
+        dispatch_id: str,
+        node_ids: Sequence[int],
+        kind: Hashable,
+        poll_interval_limit_s: float,
+    ) -> Followed:
+        """Begin to watch a job, or a child of an array, that runs these tasks of a dispatch.
 
-        Raises SetupError where AWS has not answered for minutes.
+        What is learned of how long it takes counts for all of the same `kind`.
         """
+        flight_id, index = split_id(job_id)
         now_s = time.monotonic()
-        watch = self._watches.get(job_id)
-        if watch is None:
-            ended: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
-            watch = _Watch(ended, poll_interval_limit_s, now_s, now_s + FIRST_INTERVAL_S, now_s)
-            self._watches[job_id] = watch
-            self._changed.set()
-            if self._loop_task is None or self._loop_task.done():
-                self._loop_task = asyncio.create_task(self._watch_all(), name="awsbatch watcher")
-                self._loop_task.add_done_callback(self._pass_on_fault)
-        return await asyncio.shield(watch.ended)
+        flight = self.flights.get(flight_id)
+        if flight is None:
+            due_s = now_s + min(FIRST_INTERVAL_S, poll_interval_limit_s)
+            flight = _Flight(
+                flight_id, bucket, dispatch_id, kind, poll_interval_limit_s, now_s, now_s, due_s, now_s
+            )
+        followed = Followed(self, flight, index, node_ids)
+        self._enter(flight, followed)
+        return followed
 
-    def hurry(self, job_id: str) -> None:
-        """Look at a job as if it were fresh: it has just been told to end."""
-        watch = self._watches.get(job_id)
-        if watch is not None:
-            watch.since_s = time.monotonic()
-            watch.reschedule(watch.since_s)
-            self._changed.set()
+    def turnaround_s(self, kind: Hashable) -> float | None:
+        """Return how long jobs of a kind take from submission to result; None before there was one."""
+        return self._turnarounds_s.get(kind)
+
+    def hurry(self, followed: Followed) -> None:
+        """Look at a job as if it were fresh."""
+        flight = followed.flight
+        self._enter(flight, followed)
+        flight.active_s = time.monotonic()
+        flight.reschedule(flight.active_s, None)
+
+    def note_end(self, followed: Followed, job: Job | None) -> None:
+        """Take note of a job's end; None where AWS Batch does not know it, or nobody is to wait any more."""
+        flight = followed.flight
+        if job is not None and job.status is JobStatus.FAILED:
+            flight.failed.add(followed.index)
+        flight.active_s = time.monotonic()
+        self._leave(followed)
+        followed.resolve(job)
+
+    def _enter(self, flight: _Flight, followed: Followed) -> None:
+        flight.members[followed.index] = followed
+        self.flights[flight.job_id] = flight
+        nodes = self._nodes.setdefault((flight.bucket, flight.dispatch_id), {})
+        nodes.update(dict.fromkeys(followed.node_ids, followed))
+        self._changed.set()
+        if self._loop_task is None or self._loop_task.done():
+            self._loop_task = asyncio.create_task(self._watch_all(), name="awsbatch watcher")
+            self._loop_task.add_done_callback(self._pass_on_fault)
+
+    def _leave(self, followed: Followed) -> None:
+        """Stop watching a job that nobody waits for at present."""
+        flight = followed.flight
+        flight.members.pop(followed.index, None)
+        if not flight.members:
+            self.flights.pop(flight.job_id, None)
+        key = flight.bucket, flight.dispatch_id
+        nodes = self._nodes.get(key, {})
+        for node_id in followed.node_ids:
+            nodes.pop(node_id, None)
+        if not nodes:
+            self._nodes.pop(key, None)
 
     def _pass_on_fault(self, done: asyncio.Task[None]) -> None:
         """Fail those who wait if the watcher itself fails: they would wait for ever."""
         error = None if done.cancelled() else done.exception()
-        if error is not None:
-            for watch in self._watches.values():
-                watch.ended.set_exception(error)
-            self._watches.clear()
+        if isinstance(error, Exception):
+            for flight in list(self.flights.values()):
+                self._fail(flight, error)
+
+    def _fail(self, flight: _Flight, error: Exception) -> None:
+        for followed in list(flight.members.values()):
+            self._leave(followed)
+            followed.fail(error)
+
+    # --- rounds -------------------------------------------------------------------------------------------
 
     async def _watch_all(self) -> None:
-        while self._watches:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        while self.flights:
             await self._sleep_until_due()
             horizon_s = time.monotonic() + GATHER_S
-            due = [job_id for job_id, watch in self._watches.items() if watch.due_s <= horizon_s]
-            for start in range(0, len(due), MAX_IDS_PER_CALL):
-                await self._look_at(due[start : start + MAX_IDS_PER_CALL])
+            due = [flight for flight in self.flights.values() if flight.due_s <= horizon_s]
+            try:
+                await self._look_at(due)
+            except (AWSBatchError, BotoCoreError, ClientError) as error:
+                await self._bear(due, error)
+            else:
+                self._failing_since_s = None
 
     async def _sleep_until_due(self) -> None:
         self._changed.clear()
-        delay_s = min(watch.due_s for watch in self._watches.values()) - time.monotonic()
+        delay_s = min(flight.due_s for flight in self.flights.values()) - time.monotonic()
         if delay_s > 0:
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), delay_s)
 
-    async def _look_at(self, job_ids: list[str]) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
+    async def _look_at(self, due: list[_Flight]) -> None:
+        """Learn what became of these; a job's outcomes are listed after its end was seen, never before."""
+        if not due:
+            return
+        jobs = await describe(self._session, [flight.job_id for flight in due])
+        await self._list_outcomes(due)
+        ended = {
+            flight.members[None]: job
+            for flight in due
+            if (job := jobs.get(flight.job_id)) and job.status.is_final and None in flight.members
+        }
+        children = await self._ended_children(due, jobs)
+        if children:
+            await self._list_outcomes(due)
+        for followed, job in (ended | children).items():
+            self.note_end(followed, job)
+        now_s = time.monotonic()
+        for flight in due:
+            self._note_known(flight, flight.job_id in jobs, now_s)
+            turnaround_s = self._turnarounds_s.get(flight.kind)
+            expected_s = None if turnaround_s is None else flight.since_s + turnaround_s
+            flight.reschedule(now_s, expected_s)
 
+    async def _ended_children(self, due: Iterable[_Flight], jobs: dict[str, Job]) -> dict[Followed, Job]:
+        """Return those children of arrays that have ended and whose outcomes do not tell it."""
+        asked: dict[str, Followed] = {}
+        for flight in due:
+            job = jobs.get(flight.job_id)
+            indices = flight.to_ask(job) - {None}
+            if job is not None and not job.status.is_final and flight.has_unexplained_failures(job):
+                indices |= await self._failed_children(flight)
+            asked.update({child_id(flight.job_id, index): flight.members[index] for index in indices})
+        children = await describe(self._session, list(asked))
+        return {asked[name]: job for name, job in children.items() if job.status.is_final}
+
+    async def _failed_children(self, flight: _Flight) -> set[int | None]:
+        pages = self._session.batch_pages(
+            "list_jobs",
+            f"list the failed children of the array {flight.job_id}",
+            "jobSummaryList",
+            arrayJobId=flight.job_id,
+            jobStatus=JobStatus.FAILED.value,
+        )
+        failed = {split_id(each["jobId"])[1] async for each in pages}
+        flight.failed |= failed
+        return {index for index in failed if index in flight.members}
+
+    async def _list_outcomes(self, due: Iterable[_Flight]) -> None:
+        for bucket, dispatch_id in {(flight.bucket, flight.dispatch_id): None for flight in due}:
+            store = await self._session.store(bucket)
+            await self._list_dispatch(store, bucket, dispatch_id)
+
+    async def _list_dispatch(self, store: Any, bucket: str, dispatch_id: str) -> None:
+        import obstore
+        from obstore.exceptions import BaseError
+
+        nodes = self._nodes.get((bucket, dispatch_id))
+        if not nodes:
+            return
+        # Keys stand in the nodes' order: what lies before the first that is waited for is known.
+        begin = contract.outcome_prefix(dispatch_id, min(nodes))
         try:
-            batch = await self._session.client("batch")
-            with explained(self._session.account, "describe the jobs"):
-                answer = await batch.describe_jobs(jobs=job_ids)
-        except (AWSBatchError, BotoCoreError, ClientError) as error:
-            await self._bear(job_ids, error)
-            return
-        self._failing_since_s = None
-        known = {detail["jobId"]: Job.from_aws(detail) for detail in answer["jobs"]}
-        for job_id in job_ids:
-            self._note(job_id, known.get(job_id))
+            listing = obstore.list(store, contract.outcomes_prefix(dispatch_id), offset=begin)
+            async for page in listing:
+                self._note_outcomes(nodes, [meta["path"] for meta in page])
+        except BaseError as error:
+            raise BucketError(f"The outcomes in the bucket {bucket!r} cannot be listed: {error}") from error
 
-    def _note(self, job_id: str, job: Job | None) -> None:
-        watch, now_s = self._watches[job_id], time.monotonic()
-        if job is None:
-            if now_s - watch.last_known_s > UNKNOWN_PATIENCE_S:
-                self._watches.pop(job_id).ended.set_result(None)
-                return
-        elif job.status.is_final:
-            self._watches.pop(job_id).ended.set_result(job)
-            return
-        else:
-            watch.last_known_s = now_s
-        watch.reschedule(now_s)
+    def _note_outcomes(self, nodes: dict[int, Followed], keys: Iterable[str]) -> None:
+        for key in keys:
+            try:
+                node_id, attempt = contract.outcome_of(key)
+            except ValueError:
+                log.warning("The object %r is none of ours", key)
+                continue
+            followed = nodes.get(node_id)
+            if followed is not None and followed.note_outcome(node_id, attempt):
+                self._note_success(followed)
 
-    async def _bear(self, job_ids: list[str], error: Exception) -> None:
+    def _note_success(self, followed: Followed) -> None:
+        flight = followed.flight
+        flight.active_s = time.monotonic()
+        took_s = flight.active_s - flight.since_s
+        before_s = self._turnarounds_s.get(flight.kind, took_s)
+        self._turnarounds_s[flight.kind] = before_s + SMOOTHING * (took_s - before_s)
+        if not followed.is_ending:
+            self._leave(followed)
+
+    def _note_known(self, flight: _Flight, is_known: bool, now_s: float) -> None:
+        if is_known:
+            flight.last_known_s = now_s
+        elif now_s - flight.last_known_s > UNKNOWN_PATIENCE_S:
+            for followed in list(flight.members.values()):
+                self.note_end(followed, None)
+
+    async def _bear(self, due: list[_Flight], error: Exception) -> None:
         """Take a failed call as passing for some minutes; then those who wait are told."""
         now_s = time.monotonic()
         if self._failing_since_s is None:
             self._failing_since_s = now_s
         failing_s = now_s - self._failing_since_s
-        log.warning("AWS Batch could not be asked about %d jobs (%.0f s): %s", len(job_ids), failing_s, error)
+        log.warning("AWS could not be asked about %d jobs (%.0f s): %s", len(due), failing_s, error)
         if failing_s > ERROR_PATIENCE_S:
-            for job_id in job_ids:
-                self._watches.pop(job_id).ended.set_exception(error)
+            for flight in due:
+                self._fail(flight, error)
         await asyncio.sleep(ERROR_PAUSE_S)
+
+
+async def describe(session: Session, job_ids: Sequence[str]) -> dict[str, Job]:
+    """Return what AWS Batch says of jobs, by their ids; what it does not know is left out."""
+    known: dict[str, Job] = {}
+    for start in range(0, len(job_ids), MAX_IDS_PER_CALL):
+        some = list(job_ids[start : start + MAX_IDS_PER_CALL])
+        answer = await session.batch("describe_jobs", "describe the jobs", jobs=some)
+        known.update({detail["jobId"]: Job.from_aws(detail) for detail in answer["jobs"]})
+    return known
 
 
 async def watcher_for(session: Session) -> Watcher:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from covalent_awsbatch_plugin.contract import Container
-from covalent_awsbatch_plugin.runtime import value
+from covalent_awsbatch_plugin.runtime import exception, value
 from covalent_awsbatch_plugin.runtime.failure import Unusable, describe
 from covalent_awsbatch_plugin.runtime.messages import Call, HookFiles, Report
 
@@ -31,7 +31,9 @@ def perform(call: Call) -> Report:
     except BaseException as error:  # SystemExit ends the task, not the runtime
         if os.getpid() != worker_pid:
             raise
-        return Report(describe(error))
+        failure = describe(error)
+        exception.leave(error, Path(call.exception))
+        return Report(failure)
 
 
 def _run(call: Call, worker_pid: int) -> Container | None:

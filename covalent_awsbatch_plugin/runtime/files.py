@@ -32,6 +32,7 @@ class TaskFiles:
         self._directory = job_directory / f"task-{task.node_id}"
         self._directory.mkdir()
         self._sections: dict[str, Path] = {}
+        self._objects: dict[str, Path] = {}
 
     def fetch(self) -> Call:
         """Fetch all that the task needs.
@@ -44,6 +45,7 @@ class TaskFiles:
             function=str(function),
             value=str(self.value),
             object_string=str(self.object_string),
+            exception=str(self.exception),
             args=[self._input(each) for each in self._task.args],
             kwargs={name: self._input(each) for name, each in self._task.kwargs.items()},
             call_before=[self._hook(each) for each in self._task.call_before],
@@ -60,6 +62,11 @@ class TaskFiles:
         """Where the worker puts the value's string."""
         return self._directory / "object_string"
 
+    @property
+    def exception(self) -> Path:
+        """Where the worker puts the pickled exception, if there is one that can be pickled."""
+        return self._directory / "exception"
+
     def remove(self, *, keep_value: bool) -> None:
         """Free the disk."""
         # The outcome is left already, and the disk goes with the container.
@@ -70,6 +77,8 @@ class TaskFiles:
     def _input(self, source: Input) -> str:
         if source.section is not None:
             return self._section(source.section)
+        if source.key is not None:
+            return self._object(source.key)
         if source.node_id is None:
             raise RuntimeFault(f"An argument of task {self._task.node_id} has no source in the payload.")
         path = value_path(self._job_directory, source.node_id)
@@ -90,3 +99,10 @@ class TaskFiles:
             self._reader.write_section(name, path)
             self._sections[name] = path
         return str(self._sections[name])
+
+    def _object(self, key: str) -> str:
+        if key not in self._objects:
+            path = self._directory / f"object-{len(self._objects)}"
+            self._reader.write_object(key, path)
+            self._objects[key] = path
+        return str(self._objects[key])

@@ -55,7 +55,7 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
         worker.signal(signal.SIGTERM)
 
     def kill() -> None:
-        worker.signal(signal.SIGKILL)
+        worker.kill_group()
 
     def last_resort() -> NoReturn:
         try:
@@ -100,7 +100,7 @@ class Job:
         """
         location = Location.from_environment(os.environ)
         store = Store(location.bucket)
-        self._reader = PayloadReader(store, location.key)
+        self._reader = PayloadReader(store, location)
         self._hello = _greet(self._worker)
         self._outcomes = Outcomes(store, self._reader.payload.dispatch_id, self._hello, os.environ)
         self._waiting = list(self._reader.payload.tasks)
@@ -147,11 +147,7 @@ class Job:
         has_value = ending.status is OutcomeStatus.VALUE
         if len(self._waiting) == 1 or not has_value:
             self._worker.dismiss()  # it ends while the outcome is uploaded
-        self._leave(
-            task,
-            ending,
-            {SECTION_VALUE: files.value, SECTION_OBJECT_STRING: files.object_string} if has_value else {},
-        )
+        self._leave(task, ending, _sections(ending, files))
         files.remove(keep_value=any(takes_value(each, task.node_id) for each in self._waiting))
         return ending.exit_code
 
@@ -194,6 +190,14 @@ def _greet(worker: WorkerProcess) -> Hello:
     if isinstance(event, Hello):
         return event
     raise RuntimeFault(f"The process that was to run the function ended at its start: {event}.")
+
+
+def _sections(ending: Ending, files: TaskFiles) -> dict[str, Path | str]:
+    if ending.status is OutcomeStatus.VALUE:
+        return {SECTION_VALUE: files.value, SECTION_OBJECT_STRING: files.object_string}
+    if ending.is_raised and files.exception.exists():
+        return {SECTION_VALUE: files.exception}
+    return {}
 
 
 def _fault(sentence: str) -> Ending:

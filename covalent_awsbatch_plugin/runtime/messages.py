@@ -26,6 +26,7 @@ class Call:
     function: str
     value: str
     object_string: str
+    exception: str
     args: list[str] = field(default_factory=list)
     kwargs: dict[str, str] = field(default_factory=dict)
     call_before: list[HookFiles] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Hello:
 class Report:
     """How a call ended: without a failure, the value and its string are in the files that `Call` names.
 
+    With one, there is a file of the exception only if that can be pickled.
     `is_interrupted` tells that SIGTERM was raised in the user's code, which may have swallowed it.
     """
 

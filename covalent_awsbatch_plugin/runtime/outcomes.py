@@ -40,6 +40,11 @@ class Ending:
     crash_exit_code: int | None = None
 
     @property
+    def is_raised(self) -> bool:
+        """Whether an exception ended it, and no crash."""
+        return self.status is OutcomeStatus.EXCEPTION and self.crash_exit_code is None
+
+    @property
     def exit_code(self) -> int:
         """The exit code of a job whose last task to run ended like this."""
         return _EXIT_CODES[self.status] if self.crash_exit_code is None else self.crash_exit_code

@@ -98,6 +98,11 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, number)
 
+    def kill_group(self) -> None:
+        """Kill the worker and every process that the user's code forked and left in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
+
     def dismiss(self) -> None:
         """Tell the worker that no call will come: it ends as any Python program does."""
         if not self._is_dismissed:

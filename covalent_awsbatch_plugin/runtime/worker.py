@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import platform
@@ -10,17 +9,11 @@ import signal
 import sys
 import threading
 from dataclasses import replace
-from types import FrameType
 
-from covalent_awsbatch_plugin.runtime import streams
+from covalent_awsbatch_plugin.runtime import child, streams
+from covalent_awsbatch_plugin.runtime.interruption import Interruption
 from covalent_awsbatch_plugin.runtime.messages import Call, Hello, Report
 from covalent_awsbatch_plugin.runtime.process import STDERR_FD, Channels
-
-_PR_SET_PDEATHSIG = 1
-
-
-class Terminated(SystemExit):
-    """SIGTERM ends the job. Libraries that catch everything, asyncio too, let a SystemExit pass."""
 
 
 def serve(channels: Channels) -> None:
@@ -28,7 +21,7 @@ def serve(channels: Channels) -> None:
     _keep_worker_ends(channels)
     # A signal to the whole group reaches the supervisor alone, which passes it on once.
     os.setpgid(0, 0)
-    _die_with_supervisor()
+    child.die_with(os.getppid())
     output = streams.adopt(channels.stdout.write_fd, channels.stderr.write_fd)
     faulthandler.enable(STDERR_FD)
     _prepare_forks(channels)
@@ -42,7 +35,7 @@ def _perform(call: Call, output: streams.Output) -> Report:
     # cloudpickle has been tried by now; a container without it gets no call.
     from covalent_awsbatch_plugin.runtime.call import perform
 
-    interruption = _Interruption()
+    interruption = Interruption()
     signal.signal(signal.SIGTERM, interruption)
     report = perform(call)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -51,18 +44,6 @@ def _perform(call: Call, output: streams.Output) -> Report:
     if report.failure is not None:
         print(report.failure.traceback, file=sys.stderr, end="", flush=True)
     return replace(report, is_interrupted=interruption.has_happened)
-
-
-class _Interruption:
-    """The worker's handler for SIGTERM while a call runs; the user's code may install another."""
-
-    def __init__(self) -> None:
-        self.has_happened = False
-
-    def __call__(self, _signal_number: int, _frame: FrameType | None) -> None:
-        if not self.has_happened:  # a second one must not break the user's clean-up off
-            self.has_happened = True
-            raise Terminated("SIGTERM")
 
 
 def _answer(channels: Channels, message: Hello | Report) -> None:
@@ -106,14 +87,8 @@ def _prepare_forks(channels: Channels) -> None:
     def leave_service() -> None:
         if os.getppid() == worker_pid:  # and not a child of such a process
             os.close(channels.answers.write_fd)
-        if isinstance(signal.getsignal(signal.SIGTERM), _Interruption):
+        if isinstance(signal.getsignal(signal.SIGTERM), Interruption):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         let_through()
 
     os.register_at_fork(before=hold_back, after_in_parent=let_through, after_in_child=leave_service)
-
-
-def _die_with_supervisor() -> None:
-    """Ask Linux for SIGKILL when the supervisor dies, which outside a container would orphan the worker."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

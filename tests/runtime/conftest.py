@@ -58,7 +58,7 @@ class PayloadDraft:
 
     @property
     def key(self) -> str:
-        return contract.payload_key(self.dispatch_id, 0)
+        return contract.pack_key(self.dispatch_id, 0)
 
     def section(self, pickled: bytes) -> str:
         name = f"s{len(self.sections)}"
@@ -105,11 +105,24 @@ class PayloadDraft:
         self.tasks.append(replace(task, **fields))
         return self.tasks[-1]
 
-    def upload(self) -> None:
+    def put_object(self, name: str, body: bytes) -> Input:
+        """Store an argument as an object of its own."""
+        key = contract.input_key(self.dispatch_id, 0, name)
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+        return Input(key=key)
+
+    def payload(self) -> bytes:
         header = Payload(self.dispatch_id, self.tasks).to_json()
         lengths = {name: len(each) for name, each in self.sections.items()}
-        body = contract.pack_header(header, lengths) + b"".join(self.sections.values())
-        self.s3.put_object(Bucket=BUCKET, Key=self.key, Body=body)
+        return contract.pack_header(header, lengths) + b"".join(self.sections.values())
+
+    def upload(self) -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=self.key, Body=pack([self.payload()]))
+
+
+def pack(payloads: list[bytes]) -> bytes:
+    start = contract.pack_start(list(range(len(payloads))), [len(each) for each in payloads])
+    return start + b"".join(payloads)
 
 
 def raw_pickle(transportable: Any) -> bytes:
@@ -186,6 +199,7 @@ class Jobs:
         }
         # It would hide what the runtime has to do itself to show output as it comes.
         self.environment.pop("PYTHONUNBUFFERED", None)
+        self.environment.pop(contract.ENV_ARRAY_INDEX, None)
         self.started: list[subprocess.Popen[str]] = []
 
     def draft(self) -> PayloadDraft:
@@ -209,6 +223,17 @@ class Jobs:
         )
         self.started.append(process)
         return process
+
+    def upload_array(self, payloads: list[PayloadDraft | bytes]) -> str:
+        """Store all payloads as the pack of one array, whatever bytes they are; return its URI."""
+        bodies = [each if isinstance(each, bytes) else each.payload() for each in payloads]
+        key = contract.pack_key(str(uuid.uuid4()), 0)
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=pack(bodies))
+        return f"s3://{BUCKET}/{key}"
+
+    def start_child(self, uri: str, index: int | str, **environment: str) -> subprocess.Popen[str]:
+        array = {"AWS_BATCH_JOB_ID": f"array-1:{index}", contract.ENV_ARRAY_INDEX: str(index)}
+        return self.start_at(uri, **array, **environment)
 
     def finish(self, draft: PayloadDraft, process: subprocess.Popen[str], attempt: int = 1) -> Finished:
         stdout, stderr = process.communicate(timeout=90)

@@ -21,7 +21,11 @@ from covalent_awsbatch_plugin.runtime.messages import Call, HookFiles, Report, a
 
 names = st.text(min_size=1, max_size=20)
 sections = st.dictionaries(names, st.binary(max_size=200), max_size=8)
-inputs = st.one_of(st.builds(Input, section=names), st.builds(Input, node_id=st.integers(0, 10**6)))
+inputs = st.one_of(
+    st.builds(Input, section=names),
+    st.builds(Input, key=names),
+    st.builds(Input, node_id=st.integers(0, 10**6)),
+)
 hooks = st.builds(Hook, names, names, names, retval_keyword=st.text(max_size=10))
 tasks = st.builds(
     Task,
@@ -56,6 +60,7 @@ def test_header_that_is_cut_short_is_refused(contents, data):
 hook_files = st.builds(HookFiles, names, names, names, st.text(max_size=10))
 calls = st.builds(
     Call,
+    names,
     names,
     names,
     names,

@@ -32,15 +32,18 @@ def test_payload_that_is_missing(jobs, uri):
     assert f"There is no {uri}" in _fault_of(jobs, uri)
 
 
-@pytest.mark.parametrize("body", [b"x", b"nonsense" * 10, contract.MAGIC + (10**9).to_bytes(8, "big")])
-def test_payload_that_is_damaged(jobs, s3, body):
-    s3.put_object(Bucket=BUCKET, Key="damaged", Body=body)
-    assert "The payload damaged cannot be read" in _fault_of(jobs, f"s3://{BUCKET}/damaged")
+@pytest.mark.parametrize(
+    "payload", [b"", b"x", b"nonsense" * 10, contract.MAGIC + (10**9).to_bytes(8, "big")]
+)
+def test_payload_that_is_damaged(jobs, payload):
+    line = _fault_of(jobs, jobs.upload_array([payload]))
+    assert "Payload 0 of " in line
+    assert " cannot be read: " in line
 
 
-def test_payload_that_lacks_a_field(jobs, s3):
-    s3.put_object(Bucket=BUCKET, Key="lacking", Body=contract.pack_header({"dispatch_id": "d"}, {}))
-    assert "lacks a field" in _fault_of(jobs, f"s3://{BUCKET}/lacking")
+def test_payload_that_lacks_a_field(jobs):
+    uri = jobs.upload_array([contract.pack_header({"dispatch_id": "d"}, {})])
+    assert "lacks a field" in _fault_of(jobs, uri)
 
 
 def test_endpoint_where_nobody_listens(jobs):

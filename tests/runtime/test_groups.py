@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from covalent_awsbatch_plugin import contract
 from covalent_awsbatch_plugin.contract import (
     EXIT_RUNTIME_FAULT,
     EXIT_USER_EXCEPTION,
@@ -68,7 +69,7 @@ def test_after_a_failure_in_the_middle_the_rest_is_skipped(jobs, middle, exit_co
 def test_outcome_is_there_as_soon_as_its_task_has_ended(jobs, tmp_path, s3_endpoint):
     """The second task looks for the first one's outcome in the bucket."""
     draft = jobs.draft()
-    prefix = f"covalent-awsbatch/{draft.dispatch_id}/outcomes/0/"
+    prefix = contract.outcome_prefix(draft.dispatch_id, 0)
 
     def look():
         import urllib.request

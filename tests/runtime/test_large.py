@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def _peak_noter(path):
     return note_peak_at_exit
 
 
-def test_large_argument(jobs, tmp_path):
+@pytest.mark.parametrize("is_object", [False, True], ids=["in the payload", "object of its own"])
+def test_large_argument(jobs, tmp_path, is_object):
     data = os.urandom(LARGE_BYTES)
     draft = jobs.draft()
 
@@ -60,7 +62,7 @@ def test_large_argument(jobs, tmp_path):
         note_peak()
         return data[-10:]
 
-    draft.task(work, data)
+    draft.task(work, draft.put_object("data", pickle.dumps(data)) if is_object else data)
     left, supervisor_bytes = _run_measured(jobs, draft)
     assert left.value == data[-10:]
     assert LARGE_BYTES < _peak_bytes(peak) < MOST_WORKER_BYTES

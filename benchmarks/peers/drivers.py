@@ -1,0 +1,137 @@
+"""The drivers of others: run by the Python of their own environment, by path; prints one line of JSON.
+
+    PYTHON drivers.py plugin|redun TASKS SETTINGS
+
+It imports nothing of this project, whose package has the same name as one that is measured here. The work
+is `benchmarks/work.py`, loaded from its file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import runpy
+import sys
+import threading
+import time
+
+BEGAN_S = time.monotonic()
+
+from functools import partial  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+WORK = runpy.run_path(str(Path(__file__).parents[1] / "work.py"))
+BEAT_S = 0.01
+
+
+class Figures:
+    """What is measured; in the words of `benchmarks/scale_driver.py`."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.told: dict[str, Any] = {
+            "imports_s": time.monotonic() - BEGAN_S,
+            "imports_cpu_s": time.process_time(),
+            "stall_s": 0.0,
+            "began_s": [0.0] * count,
+            "ended_s": [0.0] * count,
+            "errors": [],
+        }
+        self._began_s, self._began_cpu_s = time.monotonic(), time.process_time()
+
+    def stop(self, values: list[Any]) -> None:
+        """Stop the clocks, verify the values and print."""
+        right = [value == expected for value, expected in zip(values, WORK["expected"](self.count))]
+        self.told |= {
+            "wall_s": time.monotonic() - self._began_s,
+            "cpu_s": time.process_time() - self._began_cpu_s,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+            "right": sum(right),
+        }
+        print(json.dumps(self.told), flush=True)
+
+
+async def beat(figures: Figures) -> None:
+    """Keep the longest time that the event loop was late."""
+    while True:
+        due_s = time.monotonic() + BEAT_S
+        await asyncio.sleep(BEAT_S)
+        figures.told["stall_s"] = max(figures.told["stall_s"], time.monotonic() - due_s)
+
+
+def drive_plugin(count: int, settings: dict[str, Any]) -> None:
+    """Drive covalent-awsbatch-plugin 0.42 as Covalent's dispatcher does: one executor and one run() a node."""
+    import uvloop
+    from covalent._workflow.transportable_object import TransportableObject
+    from covalent.executor.utils.wrappers import wrapper_fn
+    from covalent_awsbatch_plugin.awsbatch import AWSBatchExecutor
+
+    class Executor(AWSBatchExecutor):  # type: ignore[misc, unused-ignore]
+        """The plugin's, with Covalent's two answers, which are a queue and a database there."""
+
+        async def get_cancel_requested(self) -> bool:
+            return False
+
+        async def set_job_handle(self, handle: Any) -> None:
+            pass
+
+    async def node(number: int, call: Any, data: Any, figures: Figures) -> Any:
+        figures.told["began_s"][number] = time.monotonic()
+        metadata = {"dispatch_id": "plugin", "node_id": number, "results_dir": ""}
+        try:
+            value = await Executor(**settings).run(call, [data], {}, metadata)
+        except Exception as error:
+            figures.told["errors"].append(f"{type(error).__name__}: {error}"[:500])
+            return None
+        figures.told["ended_s"][number] = time.monotonic()
+        return value.get_deserialized()
+
+    async def all_nodes(figures: Figures) -> list[Any]:
+        beating = asyncio.create_task(beat(figures))
+        values = await asyncio.gather(*(node(n, call, data, figures) for n, data in enumerate(arguments)))
+        beating.cancel()
+        return values
+
+    call = partial(wrapper_fn, TransportableObject(WORK["function"]()), [], [])
+    arguments = [TransportableObject(WORK["argument"](number)) for number in range(count)]
+    figures = Figures(count)
+    figures.stop(uvloop.run(all_nodes(figures)))
+
+
+def drive_redun(count: int, settings: dict[str, Any]) -> None:
+    """Drive redun 0.44: its scheduler, its database in a file, and its AWS Batch executor with arrays."""
+    import boto3  # noqa: F401 — imported here, where the clock does not run
+    from redun import Scheduler, task
+    from redun.config import Config
+
+    digest = WORK["function"]()
+
+    @task(name="digest", namespace="bench", executor="batch", version="1")
+    def remote(data: bytes) -> str:
+        return str(digest(data))
+
+    @task(name="all", namespace="bench", version="1")
+    def everything(arguments: list[bytes]) -> list[str]:
+        return [remote(data) for data in arguments]
+
+    database = Path(settings.pop("directory")) / "redun.db"
+    config = Config({"backend": {"db_uri": f"sqlite:///{database}"}, "executors.batch": settings})
+    arguments = [WORK["argument"](number) for number in range(count)]
+    figures = Figures(count)
+    scheduler = Scheduler(config=config)
+    scheduler.load()
+    figures.told["began_s"] = [time.monotonic()] * count
+    figures.stop(scheduler.run(everything(arguments)))
+
+
+def main() -> None:
+    """Drive, with Python's own threads as they come."""
+    name, count, settings = sys.argv[1:]
+    threading.current_thread().name = name
+    {"plugin": drive_plugin, "redun": drive_redun}[name](int(count), json.loads(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""`Job`: a function call on AWS Batch, as `concurrent.futures` would have it, and what AWS knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from .. import background, contract, logs
+from ..errors import JobFailedError
+from ..job import Attempt, JobStatus
+from ..job import Job as JobDetail
+from ..outcome import Verdict, VerdictStatus
+from ..pipeline import Running
+from . import conversation
+from .pickles import Raised, entry, unpickled, unpickled_exception
+
+T = TypeVar("T")
+
+ID_SEPARATOR = "/"
+"""Between a run and a job's number in it; AWS Batch's own ids have a colon."""
+
+
+class Job(Generic[T]):
+    """A function call that runs, ran or will run as an AWS Batch job; made by `AWSBatch`.
+
+    It can be awaited: `await job` is its result.
+    """
+
+    def __init__(self, task: Running) -> None:
+        self.task = task
+        """Its way through the core, which belongs to the event loop."""
+        self._verdict: Future[Verdict] = Future()
+        self._detail: JobDetail | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.status.value if self.done() else 'on its way'}>"
+
+    @property
+    def id(self) -> str:
+        """What `AWSBatch.job` finds it by, now and on any other day."""
+        return f"{self.task.dispatch_id}{ID_SEPARATOR}{self.task.group_id}"
+
+    @property
+    def batch_id(self) -> str:
+        """AWS Batch's own id, as in its console; empty before the submission."""
+        return self.task.job_id
+
+    @property
+    def tasks(self) -> list[Running]:
+        """What of it stands in the core: of a job one, of an array many."""
+        return [self.task]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended with a value."""
+        return self.done() and self._verdict.result().status is VerdictStatus.COMPLETED
+
+    @property
+    def index(self) -> int:
+        """Its place in the `map` that it is part of."""
+        return self.task.group_id
+
+    # --- as concurrent.futures.Future -----------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """Tell whether it has ended, in whatever way."""
+        return self._verdict.done()
+
+    def cancelled(self) -> bool:
+        """Tell whether it ended because it was cancelled."""
+        return self.done() and self._verdict.result().status is VerdictStatus.CANCELLED
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, at most `timeout` seconds.
+
+        Raises TimeoutError when these have passed.
+        """
+        self._ended(timeout)
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return the value, after at most `timeout` seconds.
+
+        Raises the user's own exception where it could be pickled, JobFailedError where not or where
+        something else has ended the job, CancelledError, and TimeoutError.
+        """
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        value = self._value
+        if not isinstance(value, contract.Chunk):
+            return value
+        return [_or_raised(each) for each in self.items()]  # type: ignore[return-value]  # of a chunk: a list
+
+    def exception(self, timeout: float | None = None) -> Exception | None:
+        """Return what `result` would raise; None where there is a value.
+
+        The `__cause__` of a user's exception is a JobFailedError with the remote traceback and what AWS says.
+        Raises CancelledError and TimeoutError.
+        """
+        verdict = self._ended(timeout)
+        if verdict.status is VerdictStatus.CANCELLED:
+            raise CancelledError(f"the job {self.id} was cancelled")
+        return self._error
+
+    def cancel(self) -> bool:
+        """End the job, or keep it from starting, without waiting; False where it has ended already."""
+        if self.done():
+            return False
+        background.event_loop().call_soon_threadsafe(self.task.cancel)
+        return True
+
+    def add_done_callback(self, function: Callable[[Job[T]], Any]) -> None:
+        """Call a function with this job when it has ended, in a thread that it must not hold up."""
+        self._verdict.add_done_callback(lambda _: function(self))
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> T:
+        await asyncio.shield(asyncio.wrap_future(self._verdict))
+        return await asyncio.to_thread(self.result)  # a large value is fetched from S3 now
+
+    # --- what AWS knows of it -------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> JobStatus:
+        """Its state; asks AWS Batch, unless it has ended."""
+        if self.succeeded:
+            return JobStatus.SUCCEEDED
+        detail = self._described()
+        if detail is not None:
+            return detail.status
+        return JobStatus.FAILED if self.done() else JobStatus.SUBMITTED
+
+    @property
+    def stdout(self) -> str:
+        """What it has printed; empty until it has ended. `logs` shows it while it runs."""
+        return self._verdict.result().stdout if self.done() else ""
+
+    @property
+    def stderr(self) -> str:
+        """What it has printed as errors; empty until it has ended."""
+        return self._verdict.result().stderr if self.done() else ""
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code; None before it has one."""
+        if self.succeeded:
+            return contract.EXIT_VALUE
+        detail = self._described()
+        return None if detail is None else detail.exit_code
+
+    @property
+    def status_reason(self) -> str:
+        """Why it is in its state, in AWS's words; empty where AWS says nothing, or has forgotten it."""
+        detail = self._described()
+        return "" if detail is None else detail.status_reason
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Its attempts that have ended, as AWS Batch tells them."""
+        detail = self._described()
+        return [] if detail is None else detail.attempts
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was submitted, in UTC."""
+        detail = self._described()
+        return None if detail is None else detail.created_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its last attempt began, in UTC."""
+        outcome = self._verdict.result().outcome if self.done() else None
+        if outcome is not None:
+            return datetime.fromtimestamp(outcome.started_at, timezone.utc)
+        detail = self._described()
+        return None if detail is None else detail.started_at
+
+    @property
+    def stopped_at(self) -> datetime | None:
+        """When its last attempt ended, in UTC."""
+        outcome = self._verdict.result().outcome if self.done() else None
+        if outcome is not None:
+            return datetime.fromtimestamp(outcome.finished_at, timezone.utc)
+        detail = self._described()
+        return None if detail is None else detail.stopped_at
+
+    def logs(self, *, follow: bool = False) -> Iterator[str]:
+        """Yield the lines that it has written to CloudWatch Logs; with `follow`, as they come, to its end."""
+        self.wait_until_submitted()
+        position = logs.Position()
+        while True:
+            is_last = not follow or self.done()
+            detail = self._described()
+            stream = "" if detail is None else detail.log_stream
+            yield from background.wait_for(conversation.log_lines(self.task, stream, position))
+            if is_last:
+                return
+            with contextlib.suppress(TimeoutError, FutureTimeoutError):
+                self._verdict.result(logs.FOLLOW_INTERVAL_S)
+
+    def wait_until_submitted(self) -> None:
+        """Wait until AWS Batch has the job, or it has ended without."""
+        background.wait_for(self.task.submitted.wait())
+
+    # --- within this package --------------------------------------------------------------------------------
+
+    def items(self, timeout: float | None = None) -> Iterator[Any]:
+        """Yield what became of each item, Raised where there is no value; only a chunk has several."""
+        try:
+            error = self.exception(timeout)
+        except CancelledError as cancelled:
+            error = cancelled
+        if error is not None:
+            yield Raised(error)
+        elif isinstance(self._value, contract.Chunk):
+            yield from map(entry, self._value)
+        else:
+            yield self._value
+
+    def settle(self, verdict: Verdict) -> None:
+        """Take the verdict; called once, from the event loop."""
+        self._verdict.set_result(verdict)
+
+    def _ended(self, timeout: float | None) -> Verdict:
+        try:
+            return self._verdict.result(timeout)
+        except FutureTimeoutError as error:
+            raise TimeoutError(f"the job {self.id} has not ended within {timeout:g} s") from error
+
+    def _described(self) -> JobDetail | None:
+        """Ask AWS Batch, unless it has said all that it will ever say."""
+        if self._detail is None or not self._detail.status.is_final:
+            verdict = self._verdict.result() if self.done() else None
+            self._detail = verdict.job if verdict is not None else None
+            if self._detail is None and self.batch_id:
+                self._detail = background.wait_for(conversation.describe(self.task))
+        return self._detail
+
+    @cached_property
+    def _error(self) -> Exception | None:
+        verdict = self._verdict.result()
+        if verdict.status is not VerdictStatus.FAILED:
+            return None
+        failure = JobFailedError(verdict.error)
+        original = None if verdict.exception is None else unpickled_exception(verdict.exception)
+        if original is None:
+            return failure
+        original.__cause__ = failure
+        return original
+
+    @cached_property
+    def _value(self) -> T:
+        verdict = self._verdict.result()
+        if verdict.value is None:
+            raise JobFailedError(f"The job {self.id} has ended without a value.")
+        return unpickled(verdict.value.pickle)  # type: ignore[no-any-return]  # what the function returned
+
+
+def _or_raised(item: Any) -> Any:
+    if isinstance(item, Raised):
+        raise item.error
+    return item
