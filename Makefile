@@ -4,7 +4,7 @@ RUNNER ?= process
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint base-image clean
+.PHONY: demo test lint bench base-image clean
 
 $(VENV)/%.installed: setup.py requirements.txt
 	@echo "Installing into $(VENV), about a minute the first time …"
@@ -22,6 +22,14 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What docs/performance.md tells of, half an hour in all; with ARGS only the first, as ARGS say.
+bench: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m benchmarks.transfers
+	$(BIN)/python -m benchmarks.lattice
+endif
 
 # For machines that reach no public registry of images; as root, on Debian or Ubuntu.
 base-image:

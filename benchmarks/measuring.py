@@ -92,6 +92,8 @@ class Row:
     imports_s: float
     peak_mb: float
     stall_s: float
+    gc_s: float
+    longest_gc_s: float
     submit: Spread
     """From the task's start to its SubmitJob."""
     result: Spread
@@ -126,6 +128,8 @@ def row_of(door: str, tasks: int, figures: dict[str, Any], report: dict[str, Any
         imports_s=figures["imports_s"],
         peak_mb=figures["peak_mb"],
         stall_s=figures["stall_s"],
+        gc_s=figures.get("gc_s", 0),
+        longest_gc_s=figures.get("longest_gc_s", 0),
         submit=submit,
         result=result,
         lost=tasks - figures["right"],
@@ -154,7 +158,7 @@ def _columns(row: Row) -> list[str]:
         f"{row.cpu_s / row.tasks * 1000:.2f}",
         f"{row.imports_cpu_s:.1f}",
         f"{row.peak_mb:.0f}",
-        f"{row.stall_s * 1000:.0f}",
+        f"{row.stall_s * 1000:.0f} / {row.longest_gc_s * 1000:.0f}",
         str(row.submit),
         str(row.result),
         f"{row.lost} / {row.doubled} / {row.definitions}",
@@ -169,7 +173,7 @@ _HEADINGS = [
     "CPU ms a task",
     "imports CPU s",
     "memory MB",
-    "stall ms",
+    "stall / GC ms",
     "start → SubmitJob s",
     "job end → value s",
     "lost / doubled / definitions",
@@ -184,7 +188,10 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def table(rows: Sequence[Row], title: str) -> Table:
     """Return the table; spreads are median / 95th percentile / longest."""
-    made = Table(title=title, caption="latencies: median / 95 % / longest")
+    made = Table(
+        title=title,
+        caption="latencies: median / 95 % / longest; stall: of the event loop, GC: longest collection",
+    )
     for heading in _HEADINGS:
         made.add_column(heading, justify="left" if heading == "door" else "right")
     for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 
@@ -21,8 +22,29 @@ def peak_memory_mb() -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
+class Collections:
+    """Tells how long Python's garbage collection held everything up; it grows with what a process holds."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self.longest_s = 0.0
+        self._began_s = 0.0
+
+    def install(self) -> None:
+        """Count from now on."""
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, _info: dict[str, int]) -> None:
+        now_s = time.monotonic()
+        if phase == "start":
+            self._began_s = now_s
+            return
+        self.total_s += now_s - self._began_s
+        self.longest_s = max(self.longest_s, now_s - self._began_s)
+
+
 class Heartbeat(asyncio.DefaultEventLoopPolicy):
-    """Makes event loops of uvloop, as Covalent's server has them, gives each a beat, and keeps its longest delay.
+    """Makes event loops of uvloop, as Covalent's server has, gives each a beat, and keeps the longest delay.
 
     A policy reaches loops that run in threads of somebody else's too, with nothing of theirs changed.
     """

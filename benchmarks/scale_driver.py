@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks import work
-from benchmarks.own_process import BEGAN_S, Heartbeat, peak_memory_mb
+from benchmarks.own_process import BEGAN_S, Collections, Heartbeat, peak_memory_mb
 
 DISPATCH_ID = "scale"
 
@@ -40,9 +40,12 @@ class Figures:
     cpu_s: float = 0
     peak_mb: float = 0
     stall_s: float = 0
+    gc_s: float = 0
+    longest_gc_s: float = 0
     right: int = 0
     began_s: list[float] = field(default_factory=list)
     ended_s: list[float] = field(default_factory=list)
+    last_s: float = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -72,7 +75,7 @@ def through_executor() -> Door:
         except Exception as error:  # noqa: BLE001 — whatever it is, the task is lost
             figures.errors.append(f"{type(error).__name__}: {executor._task_stderr.getvalue() or error}")
             return None
-        figures.ended_s[number] = time.monotonic()
+        figures.last_s = figures.ended_s[number] = time.monotonic()
         return value
 
     async def all_nodes(calls: list[tuple[Any, Any]], settings: dict[str, Any], figures: Figures) -> Any:
@@ -106,14 +109,18 @@ def through_map() -> Door:
 
     del aiobotocore, obstore, pipeline
 
+    def note(number: int, figures: Figures) -> None:
+        figures.ended_s[number] = time.monotonic()
+
     def run(count: int, settings: dict[str, Any], figures: Figures) -> list[Any]:
         function, arguments = work.function(), [work.argument(number) for number in range(count)]
-        values: list[Any] = []
         with measured(figures, count), AWSBatch(**settings) as batch:
             figures.began_s = [time.monotonic()] * count
-            for number, value in enumerate(batch.map(function, arguments).results()):
-                figures.ended_s[number] = time.monotonic()
-                values.append(value)
+            array = batch.map(function, arguments)
+            for job in array:
+                job.add_done_callback(lambda job: note(job.index, figures))
+            values = list(array.results())
+            figures.last_s = time.monotonic()
         return values
 
     return run
@@ -126,9 +133,8 @@ DOORS: dict[str, Callable[[], Door]] = {"executor": through_executor, "map": thr
 def measured(figures: Figures, count: int) -> Iterator[None]:
     """Measure what happens within."""
     figures.began_s, figures.ended_s = [0.0] * count, [0.0] * count
-    began_s, began_cpu_s = time.monotonic(), time.process_time()
+    began_cpu_s = time.process_time()
     yield
-    figures.wall_s = time.monotonic() - began_s
     figures.cpu_s = time.process_time() - began_cpu_s
     figures.peak_mb = peak_memory_mb()
 
@@ -137,16 +143,20 @@ def measure(
     door_name: str, count: int, settings: dict[str, Any], profile: cProfile.Profile | None
 ) -> Figures:
     """Run all tasks through a door."""
-    heartbeat = Heartbeat()
+    heartbeat, collections = Heartbeat(), Collections()
     heartbeat.install()
     door = DOORS[door_name]()
     figures = Figures(time.monotonic() - BEGAN_S, time.process_time(), peak_memory_mb())
     if profile is not None:
         profile.enable()
+    collections.install()
     values = door(count, settings, figures)
     if profile is not None:
         profile.disable()
     figures.stall_s = heartbeat.longest_stall_s
+    figures.gc_s, figures.longest_gc_s = collections.total_s, collections.longest_s
+    # What a loop does after the last value, to end, is nobody's waiting time.
+    figures.wall_s = figures.last_s - min(figures.began_s)
     figures.right = sum(value == right for value, right in zip(values, work.expected(count), strict=False))
     return figures
 

@@ -68,9 +68,10 @@ def put_payload(s3: Any, bucket: str) -> str:
         args=[contract.Input(section="0")],
     )
     header = contract.Payload(DISPATCH_ID, [task]).to_json()
-    key = contract.payload_key(DISPATCH_ID, 0)
+    payload = contract.pack_header(header, {"0": len(data)}) + data
+    key = contract.pack_key(DISPATCH_ID, 0)
     s3.put_object(Bucket=bucket, Key=function_key, Body=function)
-    s3.put_object(Bucket=bucket, Key=key, Body=contract.pack_header(header, {"0": len(data)}) + data)
+    s3.put_object(Bucket=bucket, Key=key, Body=contract.pack_start([0], [len(payload)]) + payload)
     print(f"argument: {len(data) / 1e6:.1f} MB")
     return f"s3://{bucket}/{key}"
 
@@ -91,7 +92,7 @@ def run_job(s3: Any, bucket: str, environment: dict[str, str]) -> float:
     called_at, has_covalent = pickle.loads(body[section.offset : section.offset + section.length])
     if has_covalent:
         raise SystemExit("Covalent was imported for a function that does not use it.")
-    return called_at - started_at
+    return float(called_at) - started_at
 
 
 def run_bare() -> float:

@@ -45,7 +45,7 @@ class VerdictStatus(Enum):
     CANCELLED = "CANCELLED"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pickle:
     """A raw pickle, read from where it is whenever it is asked for; reading may block."""
 
@@ -53,7 +53,7 @@ class Pickle:
     chunks: Callable[[], Iterator[bytes]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """A task's value: the header and string of Covalent's TransportableObject, and the pickle."""
 
@@ -62,7 +62,7 @@ class Value:
     pickle: Pickle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of one task; `outcome` and `job` are what the container and AWS Batch said, if they did."""
 
@@ -106,7 +106,7 @@ def sanitised(text: str) -> str:
 # --- what the container saw -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
     """An outcome as it was fetched: its header, its texts, and a way to its value."""
 

@@ -14,14 +14,17 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from enum import Enum
+
+import anyio
 
 log = logging.getLogger(__name__)
 
 LIMIT_PER_S = 50
-"""AWS's fixed limit for an account in a region, for SubmitJob (the user guide's page on service limits) and
-for all calls of Batch's together (https://repost.aws/knowledge-center/aws-batch-requests-error)."""
+"""AWS's fixed limit for SubmitJob, for an account in a region (the user guide's page on service limits). For
+other calls none is published; AWS's support speaks of 50 for Batch's calls in general
+(https://repost.aws/knowledge-center/aws-batch-requests-error). Counted together, all stay below both."""
 
 BURST = 5
 """How many calls go at once after a rest: what one task asks of AWS Batch before its job is submitted."""
@@ -65,7 +68,8 @@ class _Line:
     """Those of one event loop who wait in a lane; only the first of them looks and sleeps."""
 
     def __init__(self) -> None:
-        self.order = asyncio.Lock()  # wakes one at a time, in the order in which they came
+        # Wakes one at a time, in the order in which they came; asyncio's would keep its event loop for ever.
+        self.order = anyio.Lock()
         self.waiting = 0
         self.looked_s = -math.inf
 
@@ -76,13 +80,18 @@ _Lines = dict[Lane, _Line]
 class Pace:
     """Gives turns to all callers of one AWS account and region; made by `pace_for`.
 
-    `clock` gives seconds that never go back, `chance` a number from 0 to 1.
+    `clock` gives seconds that never go back, `sleep` lets them pass, `chance` gives a number from 0 to 1.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, chance: Callable[[], float] = random.random
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._chance = chance
         self._lock = threading.Lock()
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lines] = (
@@ -92,7 +101,6 @@ class Pace:
         self._turns = float(BURST)
         self._filled_s = clock()
         self._slowed_s = -math.inf
-        self._paused_until_s = -math.inf
 
     @property
     def rate_per_s(self) -> float:
@@ -108,21 +116,24 @@ class Pace:
         try:
             async with line.order:
                 # Nothing is taken before it is given: who is cancelled here leaves everything to the next.
-                while (wait_s := self._look(lane, line)) > 0:
-                    await asyncio.sleep(wait_s)
+                while True:
+                    now_s, wait_s = self._look(lane, line)
+                    if wait_s == 0:
+                        return now_s
+                    await self._sleep(wait_s)
         finally:
             self._leave(line)
-        return self._clock()
 
     def throttled(self, turn_s: float) -> None:
         """Slow everybody down: AWS has refused the call of this turn because of its rate."""
         with self._lock:
             if turn_s <= self._slowed_s:
                 return  # it tells of the rate before: calls of the same moment are throttled together
-            self._slowed_s = self._filled_s = self._clock()
+            self._slowed_s = self._clock()
             self._rate_per_s = max(self._rate_per_s / 2, SLOWEST_PER_S)
             self._turns = 0.0
-            self._paused_until_s = self._slowed_s + PAUSE_S * (0.5 + self._chance())
+            # Until then nothing is added, so nobody sends; and the pause does not end in a burst.
+            self._filled_s = self._slowed_s + PAUSE_S * (0.5 + self._chance())
         log.info("AWS Batch throttles: from now on %.1f calls a second", self._rate_per_s)
 
     def succeeded(self) -> None:
@@ -133,7 +144,7 @@ class Pace:
 
     async def back_off(self, failures: int) -> None:
         """Wait before a call that has failed so often is made again, by chance longer and longer."""
-        await asyncio.sleep(self._chance() * min(2.0 ** (failures - 1), LONGEST_BACK_OFF_S))
+        await self._sleep(self._chance() * min(2.0 ** (failures - 1), LONGEST_BACK_OFF_S))
 
     def _join(self, lane: Lane) -> _Line:
         with self._lock:
@@ -146,24 +157,24 @@ class Pace:
         with self._lock:
             line.waiting -= 1
 
-    def _look(self, lane: Lane, line: _Line) -> float:
-        """Take a turn and return 0, or return how many seconds to wait before the next look."""
+    def _look(self, lane: Lane, line: _Line) -> tuple[float, float]:
+        """Take a turn where there is one; return the time, and the seconds until the next look, or 0."""
         with self._lock:
             now_s = self._clock()
             line.looked_s = now_s
             self._fill(now_s)
             before = self._urgent(now_s) if lane is Lane.SUBMIT else 0
-            if before == 0 and self._turns >= 1 and now_s >= self._paused_until_s:
+            if before == 0 and self._turns >= 1:
                 self._turns -= 1
-                return 0.0
-            missing_s = (before + 1 - self._turns) / self._rate_per_s
-            wait_s = max(missing_s, self._paused_until_s - now_s, LEAST_WAIT_S)
-            return min(wait_s, LOOK_AGAIN_S)
+                return now_s, 0.0
+            wait_s = self._filled_s - now_s + (before + 1 - self._turns) / self._rate_per_s
+            return now_s, min(max(wait_s, LEAST_WAIT_S), LOOK_AGAIN_S)
 
     def _fill(self, now_s: float) -> None:
-        gained = (now_s - self._filled_s) * self._rate_per_s
-        self._turns = min(self._turns + gained, float(BURST))
-        self._filled_s = now_s
+        if now_s > self._filled_s:
+            gained = (now_s - self._filled_s) * self._rate_per_s
+            self._turns = min(self._turns + gained, float(BURST))
+            self._filled_s = now_s
 
     def _urgent(self, now_s: float) -> int:
         lines = [of_loop[Lane.DESCRIBE] for of_loop in self._lines.values() if Lane.DESCRIBE in of_loop]

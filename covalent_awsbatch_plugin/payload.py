@@ -6,6 +6,7 @@ because it is large or shared. The payloads of all jobs that are submitted toget
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,7 @@ class Group:
     calls: list[Call]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parcel:
     """A group as it travels: `payload` in a pack, the functions and large arguments by their S3 keys."""
 
@@ -185,18 +186,20 @@ def function_key(dispatch_id: str, function: bytes) -> str:
 # --- into the bucket --------------------------------------------------------------------------------------
 
 
-async def upload_contents(session: Session, bucket: str, group: Parcel) -> Parcel:
-    """Bring what travels beside a payload into the bucket, a function once for all groups that share it.
+async def upload_contents(session: Session, bucket: str, groups: Sequence[Parcel]) -> list[Parcel]:
+    """Bring what travels beside payloads into the bucket, a function once for all groups that share it.
 
     Returns what is left to travel in a pack. Raises BucketError where the bucket does not take it,
     ValueError where an argument cannot be read.
     """
     store = await session.store(bucket)
-    for key, function in group.functions.items():
+    functions = {key: function for group in groups for key, function in group.functions.items()}
+    for key, function in functions.items():
         await session.once(("function", bucket, key), partial(_put, store, bucket, key, function))
-    for key, content in group.large_inputs.items():
-        await in_thread(partial(_put_stream, store, bucket, key, content.chunks))
-    return replace(group, functions={}, large_inputs={})
+    large = [each for group in groups for each in group.large_inputs.items()]
+    uploads = (in_thread(partial(_put_stream, store, bucket, key, each.chunks)) for key, each in large)
+    await asyncio.gather(*uploads)
+    return [Parcel(each.dispatch_id, each.group_id, each.payload, {}, {}) for each in groups]
 
 
 async def upload_pack(session: Session, bucket: str, groups: Sequence[Parcel]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from . import contract, definition, glue, outcome, payload, preflight, submit
 from .diagnosis import could_not_pull
 from .errors import AWSBatchError, DefinitionGoneError
+from .fairness import in_turns
 from .gather import Gatherer, Waiting
 from .image.environment import Recipe, recipe
 from .image.provide import environment_for, provide
@@ -44,7 +45,7 @@ class _CancelledBeforeSubmission(Exception):
     """The task was cancelled while there was no job yet."""
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Running:
     """A task group on its way; `cancel()` may come at any moment."""
 
@@ -52,17 +53,18 @@ class Running:
     dispatch_id: str
     group_id: int
     node_ids: Sequence[int]
-    calls: list[Call] = field(default_factory=list)
+    calls: Sequence[Call] = ()
     """What is to run, until it is in the parcel: ten thousand tasks must not hold all of it to their end."""
     cancel_reason: str = CANCEL_REASON
     started_s: float = field(default_factory=time.monotonic)
-    notes: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
     """What was done for the task outside its job; it goes before the task's stderr."""
     is_cancelled: bool = False
     error: Exception | None = None
     """What kept its array from being submitted."""
-    submitted: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when AWS Batch has its job, or when it has ended without."""
+    is_submitted: bool = False
+    """Whether AWS Batch has its job, or it has ended without."""
+    waiting_for_submission: list[asyncio.Future[None]] = field(default_factory=list)
     preparing: asyncio.Future[Any] | None = None
     """What is done before the task waits for its submission; it may be given up."""
     waiting: Waiting[Parcel] | None = None
@@ -75,6 +77,21 @@ class Running:
     def job_id(self) -> str:
         """Return the id of the group's job, or child of an array; empty before its submission."""
         return "" if self.followed is None else self.followed.id
+
+    async def submitted(self) -> None:
+        """Wait until AWS Batch has the job, or the task has ended without."""
+        if not self.is_submitted:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.waiting_for_submission.append(waiting)
+            await waiting
+
+    def note_submitted(self) -> None:
+        """Tell those who wait that AWS Batch has the job, or will never have it."""
+        self.is_submitted = True
+        for waiting in self.waiting_for_submission:
+            if not waiting.done():
+                waiting.set_result(None)
+        self.waiting_for_submission = []
 
     def cancel(self) -> None:
         """End the job, or keep it from being submitted; the verdicts follow when that is done.
@@ -142,7 +159,7 @@ async def run(task: Running) -> list[Verdict]:
     except Exception as error:  # noqa: BLE001 — anything that escaped would leave the nodes RUNNING
         return failures(task, error)
     finally:
-        task.submitted.set()
+        task.note_submitted()
 
 
 async def _run(task: Running) -> list[Verdict]:
@@ -169,12 +186,13 @@ async def _run(task: Running) -> list[Verdict]:
 
 async def _prepare(session: Session, task: Running) -> tuple[Kind, Recipe | None, Parcel]:
     """Do all that comes before the submission, but for the payload's own upload."""
-    group = Group(task.dispatch_id, task.group_id, task.calls)
+    group = Group(task.dispatch_id, task.group_id, list(task.calls))
     group, needs = await needs_of(session, task.settings, group)
     kind = await kind_of(session, task, needs)
-    task.calls = []
+    task.calls = ()
     parcel = await in_thread(partial(payload.parcel, group))
-    return kind, needs, await payload.upload_contents(session, task.settings.s3_bucket_name, parcel)
+    (parcel,) = await payload.upload_contents(session, task.settings.s3_bucket_name, [parcel])
+    return kind, needs, parcel
 
 
 async def _prepare_anew(
@@ -236,7 +254,7 @@ async def kind_of(session: Session, task: Running, needs: Recipe | None) -> Kind
         provided = await provide(session, settings, ground.identity, needs)
         image = provided.uri
         if provided.made_at_s > task.started_s:
-            task.notes = [f"covalent-awsbatch: {note}" for note in provided.notes]
+            task.notes = tuple(f"covalent-awsbatch: {note}" for note in provided.notes)
     return Kind(
         dispatch_id=task.dispatch_id,
         definition_arn=await definition.ensure(session, settings, ground, image),
@@ -261,7 +279,7 @@ def open_session(settings: Settings) -> Session:
     )
 
 
-async def answer_glue(calls: list[Call]) -> Verdict | None:
+async def answer_glue(calls: Sequence[Call]) -> Verdict | None:
     """Return the verdict on one of Covalent's glue nodes, or None where a job must find it."""
     if len(calls) != 1 or not isinstance(calls[0].function, Transportable):
         return None
@@ -318,15 +336,15 @@ async def submit_array(
     _, needs = await needs_of(session, settings, groups[0])
     kind = await kind_of(session, tasks[0], needs)
     parcels = await in_thread(lambda: [payload.parcel(group) for group in groups])
-    uploads = (payload.upload_contents(session, settings.s3_bucket_name, each) for each in parcels)
-    parcels = await asyncio.gather(*uploads)
+    parcels = await payload.upload_contents(session, settings.s3_bucket_name, parcels)
     before: list[Dependency] = []
     remaining = iter(tasks)
     for share in shares(parcels, kind):
         job_ids = await _ship_unless_cancelled(session, kind, share, tasks, [*depends_on, *before])
         if Dependency() in depends_on:
             before = [Dependency(split_id(job_ids[0])[0])]
-        for job_id, task in zip(job_ids, remaining, strict=False):
+        # zip() takes of its first argument first: `remaining` must not lose one to the end of `job_ids`.
+        async for job_id, task in in_turns(zip(job_ids, remaining, strict=False)):
             await follow(session, task, job_id, kind.of_any_dispatch)
     cancel_together([task for task in tasks if task.is_cancelled])
 
@@ -350,7 +368,14 @@ def start_settling(session: Session, task: Running, settle_with: Callable[[Verdi
         (verdict,) = await _settle_submitted(session, task)
         settle_with(verdict)
 
-    task.settling = asyncio.create_task(settle_one())
+    def start() -> None:
+        task.settling = asyncio.create_task(settle_one())
+
+    # Ten thousand tasks that only wait would be a burden to all others, and to the garbage collector.
+    if task.followed is None:
+        start()
+    else:
+        task.followed.when_signed(start)
 
 
 async def _settle_submitted(session: Session, task: Running) -> list[Verdict]:
@@ -398,7 +423,7 @@ async def follow(session: Session, task: Running, job_id: str, kind: Any) -> Fol
         kind=kind,
         poll_interval_limit_s=task.settings.poll_freq,
     )
-    task.submitted.set()
+    task.note_submitted()
     return task.followed
 
 
@@ -478,7 +503,7 @@ async def recover(task: Running) -> list[Verdict]:
     except Exception as error:  # noqa: BLE001 — as in run()
         return failures(task, error)
     finally:
-        task.submitted.set()
+        task.note_submitted()
 
 
 async def _settle_forgotten(session: Session, task: Running, node_id: int) -> Verdict:

@@ -291,8 +291,8 @@ class _Patience:
             self._failures += 1
         if fault is Fault.UNCLEAR and not self._may_repeat:
             raise UnclearSubmissionError(
-                f"AWS Batch was asked to {self._doing}, and nobody knows whether it did: {_text(error)} Look "
-                f"for a job of this name before you submit it again."
+                f"AWS Batch was asked to {self._doing}, and nobody knows whether it did: {error_message(error)} "
+                f"Look for a job of this name before you submit it again."
             ) from error
         if fault is Fault.REFUSED or self._is_over():
             raise error
@@ -459,11 +459,8 @@ def error_code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _text(error: Exception) -> str:
-    return error_message(error) if hasattr(error, "response") else str(error)
-
-
 def error_message(error: Any) -> str:
-    """Return the text of a botocore ClientError as AWS wrote it, closed with a full stop."""
-    text = str(error.response.get("Error", {}).get("Message", "")) or str(error)
+    """Return the text of an error of botocore's, AWS's own where there is one, closed with a full stop."""
+    answered = getattr(error, "response", None) or {}
+    text = str(answered.get("Error", {}).get("Message", "")) or str(error)
     return text if text.endswith(".") else f"{text}."

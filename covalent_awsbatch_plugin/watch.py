@@ -14,12 +14,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import contract
 from .errors import AWSBatchError, BucketError
+from .fairness import in_turns
 from .job import Job, JobStatus, child_id, split_id
 from .session import Session
 
@@ -50,8 +51,10 @@ SMOOTHING = 0.3
 class Followed:
     """A job, or a child of an array, that somebody waits for; made by `Watcher.follow`."""
 
+    __slots__ = ("_ended", "_signed", "_watcher", "attempts", "flight", "index", "job", "node_ids")
+
     def __init__(self, watcher: Watcher, flight: _Flight, index: int | None, node_ids: Sequence[int]) -> None:
-        self.attempts: dict[int, set[int]] = {}
+        self.attempts: dict[int, tuple[int, ...]] = {}
         """The attempts that have left an outcome, by node."""
         self.job: Job | None = None
         """The job, when it has ended and was asked about; None where AWS Batch does not know it."""
@@ -72,7 +75,11 @@ class Followed:
 
         Raises SetupError where AWS has not answered for minutes.
         """
-        await asyncio.shield(self._signed)
+        await self._signed
+
+    def when_signed(self, function: Callable[[], None]) -> None:
+        """Call a function when `sign` would return."""
+        self._signed.add_done_callback(lambda _: function())
 
     async def end(self) -> Job | None:
         """Wait until the job has ended, and return it; None where AWS Batch does not know it any more.
@@ -111,7 +118,9 @@ class Followed:
 
     def note_outcome(self, node_id: int, attempt: int) -> bool:
         """Take note of an outcome in S3 and tell whether it was the last one that was missing."""
-        self.attempts.setdefault(node_id, set()).add(attempt)
+        known = self.attempts.get(node_id, ())
+        if attempt not in known:
+            self.attempts[node_id] = (*known, attempt)
         if self._signed.done() or len(self.attempts) < len(self.node_ids):
             return False
         self._signed.set_result(None)
@@ -356,16 +365,16 @@ class Watcher:
         try:
             listing = obstore.list(store, contract.outcomes_prefix(dispatch_id), offset=begin)
             async for page in listing:
-                self._note_outcomes(nodes, [meta["path"] for meta in page])
+                await self._note_outcomes(nodes, page)
         except BaseError as error:
             raise BucketError(f"The outcomes in the bucket {bucket!r} cannot be listed: {error}") from error
 
-    def _note_outcomes(self, nodes: dict[int, Followed], keys: Iterable[str]) -> None:
-        for key in keys:
+    async def _note_outcomes(self, nodes: dict[int, Followed], page: Iterable[Any]) -> None:
+        async for meta in in_turns(page):
             try:
-                node_id, attempt = contract.outcome_of(key)
+                node_id, attempt = contract.outcome_of(meta["path"])
             except ValueError:
-                log.warning("The object %r is none of ours", key)
+                log.warning("The object %r is none of ours", meta["path"])
                 continue
             followed = nodes.get(node_id)
             if followed is not None and followed.note_outcome(node_id, attempt):

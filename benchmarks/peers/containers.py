@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
 
 import cloudpickle
 
@@ -36,11 +34,11 @@ def redun(command: list[str], environment: Mapping[str, str], buckets: Mapping[s
     An array's child finds its own by its index, in lists of all.
     """
     source, target = (command[command.index(option) + 1] for option in ("--input", "--output"))
-    args, kwargs = _inputs(_Stored(buckets, source))
+    args, kwargs = pickle.loads(_read(buckets, source))
     if "--array-job" in command:
         index = int(environment["AWS_BATCH_JOB_ARRAY_INDEX"])
         args, kwargs = args[index], kwargs[index]
-        target = _outputs(_Stored(buckets, target))[index]
+        target = json.loads(_read(buckets, target))[index]
     value = work.function()(*args, **kwargs)
     bucket, key = _place(target)
     buckets[bucket].put(key, StoredObject([pickle.dumps(value, protocol=PICKLE_PROTOCOL)]))
@@ -48,35 +46,9 @@ def redun(command: list[str], environment: Mapping[str, str], buckets: Mapping[s
     return Ended(0, [f"redun/{number}"])
 
 
-class _Stored:
-    """An object's address that carries the buckets along, past a cache that knows it by the address."""
-
-    def __init__(self, buckets: Mapping[str, Bucket], uri: str) -> None:
-        self._buckets = buckets
-        self._uri = uri
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Stored) and self._uri == other._uri
-
-    def __hash__(self) -> int:
-        return hash(self._uri)
-
-    def read(self) -> bytes:
-        """Return the content."""
-        bucket, key = _place(self._uri)
-        return self._buckets[bucket][key].read()
-
-
-@lru_cache(maxsize=64)  # a thousand children each read the same list
-def _inputs(stored: _Stored) -> tuple[Any, Any]:
-    args, kwargs = pickle.loads(stored.read())
-    return args, kwargs
-
-
-@lru_cache(maxsize=64)
-def _outputs(stored: _Stored) -> list[str]:
-    paths: list[str] = json.loads(stored.read())
-    return paths
+def _read(buckets: Mapping[str, Bucket], uri: str) -> bytes:
+    bucket, key = _place(uri)
+    return buckets[bucket][key].read()
 
 
 def _place(uri: str) -> tuple[str, str]:

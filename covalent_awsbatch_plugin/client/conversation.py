@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 
 from .. import contract, logs, payload, pipeline, watch
 from ..errors import JobFailedError, UnknownJobError
+from ..fairness import in_turns
 from ..job import Job, split_id
 from ..outcome import Verdict
 from ..payload import Group
@@ -45,8 +46,8 @@ async def run_array(
     except Exception as error:  # noqa: BLE001 — it belongs to those who wait for the tasks
         for task in tasks:
             task.error = task.error or error
-            task.submitted.set()
-    for task, settle in zip(tasks, settles, strict=True):
+            task.note_submitted()
+    async for task, settle in in_turns(zip(tasks, settles, strict=True)):
         pipeline.start_settling(session, task, settle)
 
 
@@ -73,7 +74,7 @@ async def _dependencies(awaited: Awaited, size: int) -> list[Dependency]:
 
 
 async def _job_id(task: Running, awaited_id: str) -> str:
-    await task.submitted.wait()
+    await task.submitted()
     if task.job_id == "":
         raise JobFailedError(f"It was to wait for {awaited_id}, which was not submitted: see that job.")
     return task.job_id

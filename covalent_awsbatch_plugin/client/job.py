@@ -208,7 +208,7 @@ class Job(Generic[T]):
 
     def wait_until_submitted(self) -> None:
         """Wait until AWS Batch has the job, or it has ended without."""
-        background.wait_for(self.task.submitted.wait())
+        background.wait_for(self.task.submitted())
 
     # --- within this package --------------------------------------------------------------------------------
 

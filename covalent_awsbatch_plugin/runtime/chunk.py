@@ -15,26 +15,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from covalent_awsbatch_plugin.contract import Failure
+from covalent_awsbatch_plugin.contract import Chunk, Failure
 from covalent_awsbatch_plugin.runtime import child, exception, streams, value
 from covalent_awsbatch_plugin.runtime.failure import describe, describe_death
 from covalent_awsbatch_plugin.runtime.interruption import Interruption, Terminated
 from covalent_awsbatch_plugin.runtime.process import STDERR_FD, Death
 
 Entry = dict[str, Any]
-"""What became of an item, in types that open anywhere.
-
-`{"value": pickle}`, or `{"type", "message", "traceback": text, "exception": pickle, or nothing}` where it
-failed.
-"""
+"""What became of an item, as `Chunk` has it."""
 
 
-def run_chunk(
-    function: Callable[..., Any], items: Sequence[tuple[Any, ...]], at_once: int = 1
-) -> list[Entry]:
+def run_chunk(function: Callable[..., Any], items: Sequence[tuple[Any, ...]], at_once: int = 1) -> Chunk:
     """Call the function with each item's arguments, at most `at_once` (1 or more) at a time.
 
-    Returns an entry for each item, in their order. Every item has a process of its own, also where they run
+    Returns what became of each item, in their order. Every item has a process of its own, also where they run
     one after the other: what crashes one, or fills its memory, leaves the others alone. The processes are
     forked, so function and items are opened once. SIGTERM is raised in all of them.
     """
@@ -58,7 +52,7 @@ def _run(
     at_once: int,
     running: _Running,
     directory: Path,
-) -> list[Entry]:
+) -> Chunk:
     entries: dict[int, Entry] = {}
     all_files = [_Files.of(directory, index) for index in range(len(items))]
     waiting = list(reversed(range(len(items))))
@@ -68,7 +62,7 @@ def _run(
             running.start(index, partial(_perform, function, items[index], all_files[index], os.getpid()))
         index, status = running.wait()
         entries[index] = _take_entry(all_files[index], status)
-    return [entries[index] for index in range(len(items))]
+    return Chunk(entries[index] for index in range(len(items)))
 
 
 class _Running:

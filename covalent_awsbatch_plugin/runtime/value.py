@@ -8,7 +8,7 @@ from typing import Any
 
 import cloudpickle
 
-from covalent_awsbatch_plugin.contract import Container
+from covalent_awsbatch_plugin.contract import Chunk, Container
 from covalent_awsbatch_plugin.runtime.failure import Unusable
 
 LONGEST_OBJECT_STRING_CHARACTERS = 10_000
@@ -18,6 +18,7 @@ _LARGEST_INTEGER = 2**63
 _WRITE_CHARACTERS = 2**20
 _BRACKETS: dict[type, tuple[str, str]] = {
     list: ("[", "]"),
+    Chunk: ("[", "]"),
     tuple: ("(", ")"),
     dict: ("{", "}"),
     set: ("{", "}"),

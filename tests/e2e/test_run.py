@@ -230,7 +230,7 @@ async def test_fifty_direct_calls_share_clients_definition_and_checks(aws):
     assert [answer.get_deserialized() for answer in answers] == list(range(50))
     after = eventually(aws.calls)
     made = {name: after["batch"][name] - before["batch"].get(name, 0) for name in after["batch"]}
-    assert made["SubmitJob"] == 50
+    assert made["SubmitJob"] <= 3  # they go as array jobs; a burst may take longer than the first window
     assert made.get("DescribeJobDefinitions", 0) <= 1
     assert made.get("DescribeJobQueues", 0) <= 1
     assert after["sts"].get("GetCallerIdentity", 0) - before["sts"].get("GetCallerIdentity", 0) <= 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from covalent_awsbatch_plugin.contract import EXIT_TERMINATED, EXIT_VALUE
+from covalent_awsbatch_plugin.contract import EXIT_TERMINATED, EXIT_VALUE, Chunk
 from covalent_awsbatch_plugin.runtime.chunk import run_chunk
 
 from .conftest import wait_until
@@ -58,6 +58,7 @@ def test_no_items(jobs):
 
 def test_entries_are_of_builtin_types(jobs):
     _, entries = _chunk(jobs, lambda x: 1 / x, [(1,), (0,)])
+    assert type(entries) is Chunk
     assert [type(each) for each in entries] == [dict, dict]
     assert {type(value) for each in entries for value in each.values()} == {str, bytes}
 
@@ -224,12 +225,17 @@ def _is_running(pid: str) -> bool:
 
 
 def _start_items(jobs, tmp_path, function, count=3):
-    """Start a chunk of items that run at once; return its draft, its process and the items' process ids."""
+    """Start a chunk of which `count` items run at once, and wait until these have called `begun`.
+
+    Returns its draft, its process and the items' process ids.
+    """
 
     def work(number):
-        (tmp_path / f"pid-{number}.part").write_text(str(os.getpid()))
-        (tmp_path / f"pid-{number}.part").rename(tmp_path / f"pid-{number}")
-        function()
+        def begun():
+            (tmp_path / f"pid-{number}.part").write_text(str(os.getpid()))
+            (tmp_path / f"pid-{number}.part").rename(tmp_path / f"pid-{number}")
+
+        function(begun)
 
     draft = jobs.draft()
     draft.task(run_chunk, work, [(number,) for number in range(count + 2)], count)
@@ -240,8 +246,9 @@ def _start_items(jobs, tmp_path, function, count=3):
 
 
 def test_sigterm_ends_all_items_and_lets_them_clean_up(jobs, tmp_path):
-    def work():
+    def work(begun):
         try:
+            begun()
             time.sleep(60)
         finally:
             time.sleep(0.2)
@@ -257,8 +264,9 @@ def test_sigterm_ends_all_items_and_lets_them_clean_up(jobs, tmp_path):
 
 
 def test_sigterm_ends_items_that_do_not_listen_and_what_they_started(jobs, tmp_path):
-    def work():
+    def work(begun):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        begun()
         subprocess.run(["sleep", "60"])
 
     draft, process, pids = _start_items(jobs, tmp_path, work)
@@ -272,7 +280,11 @@ def test_sigterm_ends_items_that_do_not_listen_and_what_they_started(jobs, tmp_p
 
 @pytest.mark.parametrize("victim", ["supervisor", "worker"])
 def test_items_do_not_outlive_what_runs_them(jobs, tmp_path, victim):
-    draft, process, pids = _start_items(jobs, tmp_path, lambda: time.sleep(60))
+    def work(begun):
+        begun()
+        time.sleep(60)
+
+    draft, process, pids = _start_items(jobs, tmp_path, work)
     (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(process.pid if victim == "supervisor" else int(worker), signal.SIGKILL)
     job = jobs.finish(draft, process)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin.contract import Container
+from covalent_awsbatch_plugin.contract import Chunk, Container
 from covalent_awsbatch_plugin.runtime.value import (
     LONGEST_OBJECT_STRING_CHARACTERS,
     MOST_KEYS,
@@ -92,8 +92,9 @@ def test_object_string_of_a_subclass_of_str_is_what_str_makes_of_it(tmp_path):
         bytearray(50_000_000),
         {"key": "x" * 50_000_000},
         [[list(range(1000))] * 1000] * 1000,
+        Chunk([{"value": b"\0" * 50_000_000}] * 3),
     ],
-    ids=["long list", "list of bytes", "bytes", "bytearray", "dict of long string", "nested"],
+    ids=["long list", "list of bytes", "bytes", "bytearray", "dict of long string", "nested", "chunk"],
 )
 def test_object_string_of_long_values_is_short(value, tmp_path):
     shown = _object_string(value, tmp_path)
