@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-import uvloop
 
 BEAT_S = 0.01
 
@@ -44,13 +43,15 @@ class Collections:
 
 
 class Heartbeat(asyncio.DefaultEventLoopPolicy):
-    """Makes event loops of uvloop, as Covalent's server has, gives each a beat, and keeps the longest delay.
+    """Gives every event loop that asyncio makes in this process a beat, and keeps the longest delay.
 
     A policy reaches loops that run in threads of somebody else's too, with nothing of theirs changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+        """Have loops made by a function; None: as asyncio makes them."""
         super().__init__()
+        self._make_loop = make_loop or super().new_event_loop
         self.longest_stall_s = 0.0
 
     def install(self) -> None:
@@ -59,7 +60,7 @@ class Heartbeat(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Return a loop that beats as soon as it runs."""
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        loop = self._make_loop()
         loop.call_soon(self._begin, loop)
         return loop
 

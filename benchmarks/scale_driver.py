@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+import uvloop
+
 from benchmarks import work
 from benchmarks.own_process import BEGAN_S, Collections, Heartbeat, peak_memory_mb
 
@@ -143,7 +145,9 @@ def measure(
     door_name: str, count: int, settings: dict[str, Any], profile: cProfile.Profile | None
 ) -> Figures:
     """Run all tasks through a door."""
-    heartbeat, collections = Heartbeat(), Collections()
+    # A script has asyncio's own loop, Covalent's server that of uvloop.
+    heartbeat = Heartbeat(uvloop.new_event_loop if door_name == "executor" else None)
+    collections = Collections()
     heartbeat.install()
     door = DOORS[door_name]()
     figures = Figures(time.monotonic() - BEGAN_S, time.process_time(), peak_memory_mb())

@@ -389,7 +389,7 @@ class Container:
     keys: list[str | int] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The header of an outcome. Times are seconds since the epoch.
 

@@ -50,16 +50,34 @@ class Pickle:
     """A raw pickle, read from where it is whenever it is asked for; reading may block."""
 
     length: int
-    chunks: Callable[[], Iterator[bytes]]
+    data: bytes = b""
+    download: Callable[[], Iterator[bytes]] | None = None
+    """Where it is too large to be held: yields it from S3."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the pickle piece by piece."""
+        return iter([self.data]) if self.download is None else self.download()
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A task's value: the header and string of Covalent's TransportableObject, and the pickle."""
+    """A task's value: its pickle, and what Covalent's TransportableObject tells of it beside."""
 
-    header: dict[str, Any]
+    python_version: str
+    cloudpickle_version: str
+    container: contract.Container | None
     object_string: bytes
     pickle: Pickle
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """Return a TransportableObject's header; what the value offers to item access travels in it."""
+        return {
+            "py_version": self.python_version,
+            "cloudpickle_version": self.cloudpickle_version,
+            "attrs": {"doc": "", "name": ""},
+            **({} if self.container is None else {CONTAINER_KEY: asdict(self.container)}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +110,13 @@ def cancelled(node_id: int, *, stdout: str = "", stderr: str = "", job: Job | No
 
 def composed(node_id: int, glue: Composed, function: Transportable) -> Verdict:
     """Return the verdict on a glue node that was answered without a job."""
-    header = _value_header(function.python_version, function.cloudpickle_version, glue.container)
-    pickled = Pickle(len(glue.pickle_bytes), partial(_chunk, glue.pickle_bytes))
-    value = Value(header, glue.object_string.encode(errors="replace"), pickled)
+    value = Value(
+        function.python_version,
+        function.cloudpickle_version,
+        glue.container,
+        glue.object_string.encode(errors="replace"),
+        Pickle(len(glue.pickle_bytes), glue.pickle_bytes),
+    )
     return Verdict(node_id, VerdictStatus.COMPLETED, value)
 
 
@@ -136,10 +158,14 @@ class Stored:
 
     def verdict(self) -> Verdict:
         """Return the verdict on a task that returned a value."""
-        header = _value_header(
-            self.outcome.python_version, self.outcome.cloudpickle_version, self.outcome.container
+        outcome = self.outcome
+        value = Value(
+            outcome.python_version,
+            outcome.cloudpickle_version,
+            outcome.container,
+            self.text(contract.SECTION_OBJECT_STRING).encode(),
+            self.value,
         )
-        value = Value(header, self.text(contract.SECTION_OBJECT_STRING).encode(), self.value)
         return Verdict(
             self.outcome.node_id,
             VerdictStatus.COMPLETED,
@@ -226,9 +252,9 @@ async def _get(store: Any, key: str) -> Stored | None:
 
     texts = {name: text(section) for name, section in sections.items()}
     if value_end <= len(start):
-        pickled = Pickle(value.length, partial(_chunk, start[value.offset : value_end]))
+        pickled = Pickle(value.length, start[value.offset : value_end])
     else:
-        pickled = Pickle(value.length, partial(_download, store, key, value.offset, value_end))
+        pickled = Pickle(value.length, download=partial(_download, store, key, value.offset, value_end))
     return Stored(contract.Outcome.from_json(header), texts, pickled)
 
 
@@ -239,10 +265,6 @@ def _check(sections: dict[str, contract.Section], size_bytes: int) -> None:
         raise contract.EnvelopeError("its sections are not in their order")
     if size_bytes < max(section.offset + section.length for section in sections.values()):
         raise contract.EnvelopeError("it is cut short")
-
-
-def _chunk(data: bytes) -> Iterator[bytes]:
-    yield data
 
 
 def _download(store: Any, key: str, start: int, end: int) -> Iterator[bytes]:
@@ -288,18 +310,6 @@ async def settle(
     if found is not None:
         return _failed_inside(found, job, job_id, settings)
     return await _failed_outside(session, settings, node_id, job, job_id)
-
-
-def _value_header(
-    python_version: str, cloudpickle_version: str, container: contract.Container | None
-) -> dict[str, Any]:
-    """Return a TransportableObject's header; what the value offers to item access travels in it."""
-    return {
-        "py_version": python_version,
-        "cloudpickle_version": cloudpickle_version,
-        "attrs": {"doc": "", "name": ""},
-        **({} if container is None else {CONTAINER_KEY: asdict(container)}),
-    }
 
 
 def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Settings) -> Verdict:

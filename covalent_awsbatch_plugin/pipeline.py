@@ -64,7 +64,7 @@ class Running:
     """What kept its array from being submitted."""
     is_submitted: bool = False
     """Whether AWS Batch has its job, or it has ended without."""
-    waiting_for_submission: list[asyncio.Future[None]] = field(default_factory=list)
+    waiting_for_submission: Sequence[asyncio.Future[None]] = ()
     preparing: asyncio.Future[Any] | None = None
     """What is done before the task waits for its submission; it may be given up."""
     waiting: Waiting[Parcel] | None = None
@@ -82,7 +82,7 @@ class Running:
         """Wait until AWS Batch has the job, or the task has ended without."""
         if not self.is_submitted:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiting_for_submission.append(waiting)
+            self.waiting_for_submission = [*self.waiting_for_submission, waiting]
             await waiting
 
     def note_submitted(self) -> None:
@@ -91,7 +91,7 @@ class Running:
         for waiting in self.waiting_for_submission:
             if not waiting.done():
                 waiting.set_result(None)
-        self.waiting_for_submission = []
+        self.waiting_for_submission = ()
 
     def cancel(self) -> None:
         """End the job, or keep it from being submitted; the verdicts follow when that is done.
@@ -363,19 +363,22 @@ async def _ship_unless_cancelled(
 
 def start_settling(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
     """Wait in the background for the end of a task of an array, and hand its verdict on."""
-
-    async def settle_one() -> None:
-        (verdict,) = await _settle_submitted(session, task)
-        settle_with(verdict)
-
-    def start() -> None:
-        task.settling = asyncio.create_task(settle_one())
-
+    start_now = partial(_start_settling_now, session, task, settle_with)
     # Ten thousand tasks that only wait would be a burden to all others, and to the garbage collector.
     if task.followed is None:
-        start()
+        start_now()
     else:
-        task.followed.when_signed(start)
+        task.followed.when_signed(start_now)
+
+
+def _start_settling_now(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
+    task.settling = asyncio.create_task(_settle_with(session, task, settle_with))
+
+
+async def _settle_with(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
+    (verdict,) = await _settle_submitted(session, task)
+    task.settling = None
+    settle_with(verdict)
 
 
 async def _settle_submitted(session: Session, task: Running) -> list[Verdict]:

@@ -291,8 +291,8 @@ class _Patience:
             self._failures += 1
         if fault is Fault.UNCLEAR and not self._may_repeat:
             raise UnclearSubmissionError(
-                f"AWS Batch was asked to {self._doing}, and nobody knows whether it did: {error_message(error)} "
-                f"Look for a job of this name before you submit it again."
+                f"AWS Batch was asked to {self._doing}, and nobody knows whether it did: "
+                f"{error_message(error)} Look for a job of this name before you submit it again."
             ) from error
         if fault is Fault.REFUSED or self._is_over():
             raise error

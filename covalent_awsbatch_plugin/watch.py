@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from . import contract
@@ -51,7 +52,10 @@ SMOOTHING = 0.3
 class Followed:
     """A job, or a child of an array, that somebody waits for; made by `Watcher.follow`."""
 
-    __slots__ = ("_ended", "_signed", "_watcher", "attempts", "flight", "index", "job", "node_ids")
+    __slots__ = (
+        *("attempts", "flight", "index", "job", "node_ids"),
+        *("_ended", "_error", "_is_signed", "_watcher", "_when_signed"),
+    )
 
     def __init__(self, watcher: Watcher, flight: _Flight, index: int | None, node_ids: Sequence[int]) -> None:
         self.attempts: dict[int, tuple[int, ...]] = {}
@@ -62,7 +66,9 @@ class Followed:
         self.node_ids = node_ids
         self._watcher = watcher
         self.flight = flight
-        self._signed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_signed = False
+        self._error: Exception | None = None
+        self._when_signed: Callable[[], None] | None = None
         self._ended: asyncio.Future[None] | None = None
 
     @property
@@ -75,11 +81,19 @@ class Followed:
 
         Raises SetupError where AWS has not answered for minutes.
         """
-        await self._signed
+        if not self._is_signed:
+            signed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.when_signed(partial(_fulfil, signed))
+            await signed
+        if self._error is not None:
+            raise self._error
 
     def when_signed(self, function: Callable[[], None]) -> None:
-        """Call a function when `sign` would return."""
-        self._signed.add_done_callback(lambda _: function())
+        """Call a function, the only one, when `sign` would return: it costs less than to wait."""
+        if self._is_signed:
+            function()
+        else:
+            self._when_signed = function
 
     async def end(self) -> Job | None:
         """Wait until the job has ended, and return it; None where AWS Batch does not know it any more.
@@ -90,6 +104,8 @@ class Followed:
             self.expect_end()
             if self._ended is not None:
                 await asyncio.shield(self._ended)
+        if self._error is not None:
+            raise self._error
         return self.job
 
     def expect_end(self) -> None:
@@ -105,7 +121,7 @@ class Followed:
     @property
     def is_open(self) -> bool:
         """Whether somebody still waits for an outcome."""
-        return not self._signed.done()
+        return not self._is_signed
 
     @property
     def is_ending(self) -> bool:
@@ -121,24 +137,34 @@ class Followed:
         known = self.attempts.get(node_id, ())
         if attempt not in known:
             self.attempts[node_id] = (*known, attempt)
-        if self._signed.done() or len(self.attempts) < len(self.node_ids):
+        if self._is_signed or len(self.attempts) < len(self.node_ids):
             return False
-        self._signed.set_result(None)
+        self._sign()
         return True
+
+    def _sign(self) -> None:
+        if not self._is_signed:
+            self._is_signed = True
+            if self._when_signed is not None:
+                self._when_signed()
+                self._when_signed = None
 
     def resolve(self, job: Job | None) -> None:
         """Let those who wait know the job's end."""
         self.job = job
-        for waiting in (self._signed, self._ended):
-            if waiting is not None and not waiting.done():
-                waiting.set_result(None)
+        self._sign()
+        if self._ended is not None:
+            _fulfil(self._ended)
 
     def fail(self, error: Exception) -> None:
         """Raise an error in those who wait."""
-        for waiting in (self._signed, self._ended):
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(error)
-                waiting.exception()  # not everybody waits for both
+        self._error = error
+        self.resolve(None)
+
+
+def _fulfil(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 @dataclass(eq=False)

@@ -146,10 +146,11 @@ class AWSBatch:
         )
 
     def _keep(self, jobs: Iterable[Job[Any]]) -> None:
+        forget = self._forget
         for job in jobs:
             with self._lock:
                 self._unfinished.add(job)
-            job.add_done_callback(self._forget)
+            job.add_done_callback(forget)
 
     def _forget(self, job: Job[Any]) -> None:
         with self._lock:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import CancelledError
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -26,6 +26,10 @@ ID_SEPARATOR = "/"
 """Between a run and a job's number in it; AWS Batch's own ids have a colon."""
 
 
+_settling = threading.Lock()
+"""For all jobs: one each would be most of what ten thousand of them are made of."""
+
+
 class Job(Generic[T]):
     """A function call that runs, ran or will run as an AWS Batch job; made by `AWSBatch`.
 
@@ -35,7 +39,8 @@ class Job(Generic[T]):
     def __init__(self, task: Running) -> None:
         self.task = task
         """Its way through the core, which belongs to the event loop."""
-        self._verdict: Future[Verdict] = Future()
+        self._verdict: Verdict | None = None
+        self._when_done: tuple[Callable[[Job[T]], Any], ...] = ()
         self._detail: JobDetail | None = None
 
     def __repr__(self) -> str:
@@ -59,7 +64,7 @@ class Job(Generic[T]):
     @property
     def succeeded(self) -> bool:
         """Whether it has ended with a value."""
-        return self.done() and self._verdict.result().status is VerdictStatus.COMPLETED
+        return self._verdict is not None and self._verdict.status is VerdictStatus.COMPLETED
 
     @property
     def index(self) -> int:
@@ -70,11 +75,11 @@ class Job(Generic[T]):
 
     def done(self) -> bool:
         """Tell whether it has ended, in whatever way."""
-        return self._verdict.done()
+        return self._verdict is not None
 
     def cancelled(self) -> bool:
         """Tell whether it ended because it was cancelled."""
-        return self.done() and self._verdict.result().status is VerdictStatus.CANCELLED
+        return self._verdict is not None and self._verdict.status is VerdictStatus.CANCELLED
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it has ended, at most `timeout` seconds.
@@ -117,13 +122,20 @@ class Job(Generic[T]):
 
     def add_done_callback(self, function: Callable[[Job[T]], Any]) -> None:
         """Call a function with this job when it has ended, in a thread that it must not hold up."""
-        self._verdict.add_done_callback(lambda _: function(self))
+        with _settling:
+            if self._verdict is None:
+                self._when_done = (*self._when_done, function)
+                return
+        function(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> T:
-        await asyncio.shield(asyncio.wrap_future(self._verdict))
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        self.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
+        await ended.wait()
         return await asyncio.to_thread(self.result)  # a large value is fetched from S3 now
 
     # --- what AWS knows of it -------------------------------------------------------------------------------
@@ -141,12 +153,12 @@ class Job(Generic[T]):
     @property
     def stdout(self) -> str:
         """What it has printed; empty until it has ended. `logs` shows it while it runs."""
-        return self._verdict.result().stdout if self.done() else ""
+        return "" if self._verdict is None else self._verdict.stdout
 
     @property
     def stderr(self) -> str:
         """What it has printed as errors; empty until it has ended."""
-        return self._verdict.result().stderr if self.done() else ""
+        return "" if self._verdict is None else self._verdict.stderr
 
     @property
     def exit_code(self) -> int | None:
@@ -177,7 +189,7 @@ class Job(Generic[T]):
     @property
     def started_at(self) -> datetime | None:
         """When its last attempt began, in UTC."""
-        outcome = self._verdict.result().outcome if self.done() else None
+        outcome = None if self._verdict is None else self._verdict.outcome
         if outcome is not None:
             return datetime.fromtimestamp(outcome.started_at, timezone.utc)
         detail = self._described()
@@ -186,7 +198,7 @@ class Job(Generic[T]):
     @property
     def stopped_at(self) -> datetime | None:
         """When its last attempt ended, in UTC."""
-        outcome = self._verdict.result().outcome if self.done() else None
+        outcome = None if self._verdict is None else self._verdict.outcome
         if outcome is not None:
             return datetime.fromtimestamp(outcome.finished_at, timezone.utc)
         detail = self._described()
@@ -203,8 +215,8 @@ class Job(Generic[T]):
             yield from background.wait_for(conversation.log_lines(self.task, stream, position))
             if is_last:
                 return
-            with contextlib.suppress(TimeoutError, FutureTimeoutError):
-                self._verdict.result(logs.FOLLOW_INTERVAL_S)
+            with contextlib.suppress(TimeoutError):
+                self.wait(logs.FOLLOW_INTERVAL_S)
 
     def wait_until_submitted(self) -> None:
         """Wait until AWS Batch has the job, or it has ended without."""
@@ -227,26 +239,32 @@ class Job(Generic[T]):
 
     def settle(self, verdict: Verdict) -> None:
         """Take the verdict; called once, from the event loop."""
-        self._verdict.set_result(verdict)
+        with _settling:
+            self._verdict = verdict
+            functions, self._when_done = self._when_done, ()
+        for function in functions:
+            function(self)
 
     def _ended(self, timeout: float | None) -> Verdict:
-        try:
-            return self._verdict.result(timeout)
-        except FutureTimeoutError as error:
-            raise TimeoutError(f"the job {self.id} has not ended within {timeout:g} s") from error
+        if self._verdict is None:
+            ended = threading.Event()
+            self.add_done_callback(lambda _: ended.set())
+            ended.wait(timeout)
+        if self._verdict is None:
+            raise TimeoutError(f"the job {self.id} has not ended within {timeout:g} s")
+        return self._verdict
 
     def _described(self) -> JobDetail | None:
         """Ask AWS Batch, unless it has said all that it will ever say."""
         if self._detail is None or not self._detail.status.is_final:
-            verdict = self._verdict.result() if self.done() else None
-            self._detail = verdict.job if verdict is not None else None
+            self._detail = None if self._verdict is None else self._verdict.job
             if self._detail is None and self.batch_id:
                 self._detail = background.wait_for(conversation.describe(self.task))
         return self._detail
 
     @cached_property
     def _error(self) -> Exception | None:
-        verdict = self._verdict.result()
+        verdict = self._ended(None)
         if verdict.status is not VerdictStatus.FAILED:
             return None
         failure = JobFailedError(verdict.error)
@@ -258,7 +276,7 @@ class Job(Generic[T]):
 
     @cached_property
     def _value(self) -> T:
-        verdict = self._verdict.result()
+        verdict = self._ended(None)
         if verdict.value is None:
             raise JobFailedError(f"The job {self.id} has ended without a value.")
         return unpickled(verdict.value.pickle)  # type: ignore[no-any-return]  # what the function returned

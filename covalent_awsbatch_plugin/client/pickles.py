@@ -105,7 +105,7 @@ def entry(item: dict[str, Any]) -> Any:
         return pickle.loads(item["value"])
     failure = JobFailedError(f"{item['type']}: {item['message']}\n\n{item['traceback']}".rstrip())
     data = item["exception"]
-    original = unpickled_exception(Pickle(len(data), lambda: iter([data]))) if data else None
+    original = unpickled_exception(Pickle(len(data), data)) if data else None
     if original is None:
         return Raised(failure)
     original.__cause__ = failure

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -19,8 +20,10 @@ from covalent_awsbatch_plugin.runtime.process import STDERR_FD, STDOUT_FD
 
 LARGEST_BYTES = 2**20
 _LONGEST_S = 3
+_TEXT = ("args",)
 _CHAIN = ("__context__", "__cause__", "__suppress_context__")
 """In this order: to set a cause suppresses the context."""
+_ADDRESS = re.compile("0x[0-9a-f]+")
 
 
 def leave(error: BaseException, path: Path) -> None:
@@ -30,8 +33,10 @@ def leave(error: BaseException, path: Path) -> None:
     runtime's own, or is one that ends a program: nobody wants a SystemExit in the program that waits.
 
     To pickle is to run code of the exception's class, so a process of its own does it: whatever that code
-    breaks, and however long it takes, the failure itself is told.
+    breaks, and however long it takes, the failure itself is told. SIGTERM is ignored from now on: the call has
+    ended, and the supervisor has had the signal too.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not isinstance(error, Exception) or isinstance(error, Unusable):
         return
     with contextlib.suppress(OSError):  # no process is to be had; what counts is the failure
@@ -65,13 +70,18 @@ def _pickle(error: Exception) -> bytes | None:
     links = list(_chain(error))
     for link in links:
         link.__traceback__ = None  # some libraries teach pickle to keep it
+    _keep(_TEXT, links)  # or an __init__ that words a text would word that text again
     alone = _pickle_that_opens(error)
     if alone is None:
         return None
-    for link in links:
-        # Pickle forgets the chain, but not an exception's attributes, and opening sets them as usual.
-        link.__dict__.update({name: getattr(link, name) for name in _CHAIN})
+    _keep(_CHAIN, links)
     return _pickle_that_opens(error) or alone
+
+
+def _keep(names: tuple[str, ...], links: list[BaseException]) -> None:
+    """Have pickle keep more than the attributes in `__dict__`; opening sets all of them one by one."""
+    for link in links:
+        link.__dict__.update({name: getattr(link, name) for name in names})
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -90,11 +100,14 @@ def _pickle_that_opens(error: Exception) -> bytes | None:
     try:
         cloudpickle.dump(error, file)
         copy = pickle.loads(file.getvalue())
-        # An __init__ with parameters of its own fails when it gets the text instead, or words it twice.
-        is_same = type(copy) is type(error) and str(copy) == str(error)
+        is_same = type(copy) is type(error) and _text(copy) == _text(error)
     except Exception:  # noqa: BLE001 - the user's own __reduce__, __init__ and __str__
         return None
     return file.getvalue() if is_same else None
+
+
+def _text(error: Exception) -> str:
+    return _ADDRESS.sub("", str(error))
 
 
 class _SmallFile(io.BytesIO):

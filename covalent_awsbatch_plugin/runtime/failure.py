@@ -17,7 +17,8 @@ LONGEST_TRACEBACK_CHARACTERS = 200_000
 _LAST_LINES = 20
 _OWN_DIRECTORY = Path(__file__).parent
 
-_SIGNAL_CAUSES = {
+_SIGNAL_NAMES: dict[int, str] = {each.value: each.name for each in signal.Signals}
+_SIGNAL_CAUSES: dict[int, str] = {
     signal.SIGKILL: "most often the kernel sends it because the memory of the container ran out; "
     "ask for more memory, or stop what kills the process",
     signal.SIGSEGV: "compiled code touched memory that is not its own",
@@ -54,12 +55,12 @@ def describe_death(death: Death) -> Failure:
             f"The process ended with exit code {death.exit_code} before the function returned: "
             "something in it called os._exit, or a library did.",
         )
-    number = signal.Signals(death.signal_number)
+    number = death.signal_number
     cause = _SIGNAL_CAUSES.get(number)
     return Failure(
         "ProcessKilled",
-        f"Signal {number.value} ({number.name}) ended the process before the function returned"
-        + ("." if cause is None else f": {cause}."),
+        f"Signal {number} ({_SIGNAL_NAMES.get(number, 'real-time')}) ended the process before the function "
+        "returned" + ("." if cause is None else f": {cause}."),
     )
 
 

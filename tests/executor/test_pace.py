@@ -171,10 +171,10 @@ class TwoLoops:
 def loops() -> Iterator[TwoLoops]:
     two = TwoLoops()
     yield two
-    two.urgent.cancel()
-    two.run(two.there)
-    two.here.close()
-    two.there.close()
+    for task, loop in (two.submission, two.here), (two.urgent, two.there):
+        task.cancel()
+        two.run(loop)
+        loop.close()
 
 
 def test_an_urgent_call_of_another_loop_overtakes_too(loops: TwoLoops):

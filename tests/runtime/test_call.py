@@ -212,6 +212,12 @@ def test_kill_leaves_an_outcome_that_speaks_of_memory(jobs):
     assert "memory" in job.only.failure.message
 
 
+def test_death_by_a_signal_without_a_name(jobs):
+    job = jobs.call(lambda: os.kill(os.getpid(), 40))
+    assert job.exit_code == 128 + 40
+    assert "Signal 40 (real-time) ended the process" in job.only.failure.message
+
+
 def test_thread_that_never_ends_does_not_keep_the_job(jobs):
     def work():
         import threading

@@ -176,14 +176,18 @@ def test_items_change_nothing_for_each_other(jobs):
 
 
 def test_items_draw_different_random_numbers(jobs):
-    numpy = pytest.importorskip("numpy")
+    pytest.importorskip("numpy")
 
     def work():
         import random
 
+        import numpy
+
         return random.random(), numpy.random.random()
 
-    draws = _values(_chunk(jobs, work, [()] * 4)[1])
+    draft = jobs.draft()
+    draft.task_with(run_chunk, [work, [()] * 4, 2], call_before=[draft.hook(work)])
+    draws = _values(jobs.run(draft).only.value)
     assert len({each for pair in draws for each in pair}) == 8
 
 

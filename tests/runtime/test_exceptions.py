@@ -11,6 +11,8 @@ import pytest
 
 from covalent_awsbatch_plugin.contract import EXIT_USER_EXCEPTION, OutcomeStatus
 
+from .conftest import wait_until
+
 
 class PlainError(Exception):
     pass
@@ -24,6 +26,17 @@ class CodedError(Exception):
 class PrefixedError(Exception):
     def __init__(self, reason):
         super().__init__(f"failed: {reason}")
+
+
+class AccumulatingError(Exception):
+    def __init__(self, reason):
+        self.reason = f"{reason} more"
+
+    def __reduce__(self):
+        return type(self), (self.reason,)
+
+    def __str__(self):
+        return self.reason
 
 
 class CarefulError(Exception):
@@ -78,6 +91,21 @@ def test_exception_of_the_operating_system(jobs):
     error = _raised(jobs, fail).value
     assert type(error) is FileNotFoundError
     assert error.filename == "/no/such/file"
+
+
+def test_text_that_an_exception_words_itself_is_worded_once(jobs):
+    def fail():
+        raise PrefixedError("once")
+
+    error = _raised(jobs, fail).value
+    assert (type(error), str(error), error.args) == (PrefixedError, "failed: once", ("failed: once",))
+
+
+def test_exception_whose_text_has_an_address(jobs):
+    def fail():
+        raise PlainError(object())
+
+    assert "<object object at 0x" in str(_raised(jobs, fail).value)
 
 
 def test_chain_arrives_too(jobs):
@@ -139,7 +167,7 @@ def test_exceptions_that_know_each_other(jobs):
     ("make", "name", "text"),
     [
         (lambda: CodedError(7, "no such thing"), "CodedError", "no such thing (7)"),
-        (lambda: PrefixedError("once"), "PrefixedError", "failed: once"),
+        (lambda: AccumulatingError("once"), "AccumulatingError", "once more"),
         (lambda: PlainError("holds", sys._getframe()), "PlainError", "holds"),
     ],
     ids=["other parameters", "text that would be worded twice", "holds what cannot be pickled"],
@@ -221,6 +249,29 @@ def test_pickling_that_misbehaves_is_not_noticed(jobs, reduce):
     left = _raised(jobs, fail)
     _assert_only_told(left, "MisbehavingError", "the text")
     assert left.stdout == ""
+
+
+def test_sigterm_while_an_exception_is_pickled_leaves_its_traceback(jobs, tmp_path):
+    marker = tmp_path / "marker"
+
+    def reduce():
+        marker.touch()
+        time.sleep(1)
+
+    error_type = _misbehaving(reduce)
+
+    def fail():
+        raise error_type("the text")
+
+    draft = jobs.draft()
+    draft.task(fail)
+    process = jobs.start(draft)
+    wait_until(marker.exists)
+    process.send_signal(signal.SIGTERM)
+    job = jobs.finish(draft, process)
+    assert job.only.status is OutcomeStatus.TERMINATED
+    assert job.only.failure.traceback.endswith("MisbehavingError: the text\n")
+    assert job.only.sections["value"] == b""
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
