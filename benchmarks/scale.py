@@ -57,9 +57,10 @@ def measure(door: str, tasks: int, profile: str = "") -> Row:
 def profile(tasks: int) -> None:
     """Print where the driver's event loop spends its time."""
     with tempfile.NamedTemporaryFile(suffix=".pstats") as file:
-        measure("executor", tasks, file.name)
+        row = measure("executor", tasks, file.name)
         statistics = pstats.Stats(file.name)
     print(f"Where the driver's event loop is, by package, at {tasks:,} tasks; cProfile slows it down.")
+    print(f"Garbage collection, in whatever stands below: {row.gc_s:.2f} s, {row.longest_gc_s:.2f} s at most")
     by_package: Counter[str] = Counter()
     # typeshed does not tell of `stats`, which `pstats` itself documents by its use.
     entries: dict[tuple[str, int, str], Any] = statistics.stats  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -51,8 +51,13 @@ class Figures:
     errors: list[str] = field(default_factory=list)
 
 
-Door = Callable[[int, dict[str, Any], Figures], list[Any]]
-"""Runs so many tasks with these settings; notes when each began and ended, and returns their values."""
+Profiler = AbstractContextManager[Any]
+
+Door = Callable[[int, dict[str, Any], Figures, Profiler], list[Any]]
+"""Runs so many tasks with these settings, the tasks alone under a profiler.
+
+Notes when each began and ended, and returns their values.
+"""
 
 
 def through_executor() -> Door:
@@ -88,13 +93,13 @@ def through_executor() -> Door:
                 await asyncio.sleep(0)
         return await asyncio.gather(*started)
 
-    def run(count: int, settings: dict[str, Any], figures: Figures) -> list[Any]:
+    def run(count: int, settings: dict[str, Any], figures: Figures, profiler: Profiler) -> list[Any]:
         wrapped = TransportableObject(work.function())
         calls = [
             (partial(wrapper_fn, wrapped, [], []), TransportableObject(work.argument(number)))
             for number in range(count)
         ]
-        with measured(figures, count):
+        with measured(figures, count), profiler:
             values = asyncio.run(all_nodes(calls, settings, figures))
         return [None if value is None else value.get_deserialized() for value in values]
 
@@ -114,9 +119,9 @@ def through_map() -> Door:
     def note(number: int, figures: Figures) -> None:
         figures.ended_s[number] = time.monotonic()
 
-    def run(count: int, settings: dict[str, Any], figures: Figures) -> list[Any]:
+    def run(count: int, settings: dict[str, Any], figures: Figures, profiler: Profiler) -> list[Any]:
         function, arguments = work.function(), [work.argument(number) for number in range(count)]
-        with measured(figures, count), AWSBatch(**settings) as batch:
+        with measured(figures, count), profiler, AWSBatch(**settings) as batch:
             figures.began_s = [time.monotonic()] * count
             array = batch.map(function, arguments)
             for job in array:
@@ -141,9 +146,7 @@ def measured(figures: Figures, count: int) -> Iterator[None]:
     figures.peak_mb = peak_memory_mb()
 
 
-def measure(
-    door_name: str, count: int, settings: dict[str, Any], profile: cProfile.Profile | None
-) -> Figures:
+def measure(door_name: str, count: int, settings: dict[str, Any], profiler: Profiler) -> Figures:
     """Run all tasks through a door."""
     # A script has asyncio's own loop, Covalent's server that of uvloop.
     heartbeat = Heartbeat(uvloop.new_event_loop if door_name == "executor" else None)
@@ -151,12 +154,8 @@ def measure(
     heartbeat.install()
     door = DOORS[door_name]()
     figures = Figures(time.monotonic() - BEGAN_S, time.process_time(), peak_memory_mb())
-    if profile is not None:
-        profile.enable()
     collections.install()
-    values = door(count, settings, figures)
-    if profile is not None:
-        profile.disable()
+    values = door(count, settings, figures, profiler)
     figures.stall_s = heartbeat.longest_stall_s
     figures.gc_s, figures.longest_gc_s = collections.total_s, collections.longest_s
     # What a loop does after the last value, to end, is nobody's waiting time.
@@ -174,7 +173,7 @@ def main() -> None:
     parser.add_argument("--profile", default="", help="file for cProfile's statistics")
     options = parser.parse_args()
     profile = cProfile.Profile() if options.profile else None
-    figures = measure(options.door, options.tasks, options.settings, profile)
+    figures = measure(options.door, options.tasks, options.settings, profile or nullcontext())
     if profile is not None:
         profile.dump_stats(options.profile)
     json.dump(asdict(figures), sys.stdout)

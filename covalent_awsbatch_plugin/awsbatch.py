@@ -44,9 +44,6 @@ _log_of_package.setLevel(app_log.level)
 for _handler in app_log.handlers:  # what we tell stands in Covalent's log, at the level that it has
     _log_of_package.addHandler(_handler)
 
-SMALL_BYTES = 64 << 10
-"""A value of this size is encoded sooner than a thread takes it over."""
-
 FETCHED_AFTER_S = 300
 """Covalent's server copies a task's files right after `receive()`; then they are deleted."""
 
@@ -169,7 +166,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             task.cancel()
             raise TaskCancelledError from error
         verdict = verdicts[0] if verdicts else pipeline.all_cancelled(task)[0]
-        if verdict.value is not None and verdict.value.pickle.length <= SMALL_BYTES:
+        if verdict.value is not None and verdict.value.pickle.length <= pipeline.SMALL_BYTES:
             return self._answer(verdict)
         return await in_thread(partial(self._answer, verdict))
 

@@ -58,6 +58,8 @@ T = TypeVar("T")
 class Waiting(Generic[T]):
     """One who waits to be submitted; `job_id` has the job, or child of an array, that it became."""
 
+    __slots__ = ("content", "is_sealed", "job_id")
+
     def __init__(self, content: T) -> None:
         self.content = content
         self.is_sealed = False

@@ -115,6 +115,17 @@ def without_pip(group: Group) -> tuple[Group, tuple[str, ...]]:
 # --- from a group to its parcel ---------------------------------------------------------------------------
 
 
+def length_of(group: Group) -> int:
+    """Return the bytes of all pickles of a group."""
+    pickles: list[Pickled] = []
+    for call in group.calls:
+        arguments = (*call.args, *call.kwargs.values())
+        pickles += [call.function, *(each for each in arguments if not isinstance(each, int))]
+        for hook in (*call.call_before, *call.call_after):
+            pickles += [hook.function, hook.args, hook.kwargs]
+    return sum(each.length for each in pickles)
+
+
 def parcel(group: Group) -> Parcel:
     """Return a group as it travels; reads all of its pickles but the large ones.
 

@@ -41,8 +41,8 @@ CANCEL_PATIENCE_S = 60
 """How long a cancelled task waits for its job's end: SIGTERM, AWS's 30 s, SIGKILL, and some slack."""
 
 
-class _CancelledBeforeSubmission(Exception):
-    """The task was cancelled while there was no job yet."""
+SMALL_BYTES = 64 << 10
+"""Pickles of this size are read and hashed sooner than a thread takes them over."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,8 +65,8 @@ class Running:
     is_submitted: bool = False
     """Whether AWS Batch has its job, or it has ended without."""
     waiting_for_submission: Sequence[asyncio.Future[None]] = ()
-    preparing: asyncio.Future[Any] | None = None
-    """What is done before the task waits for its submission; it may be given up."""
+    runner: asyncio.Task[Any] | None = None
+    """What walks its way; until the task waits for its submission it may be given up at any moment."""
     waiting: Waiting[Parcel] | None = None
     followed: Followed | None = None
     ending: asyncio.Task[None] | None = None
@@ -103,8 +103,8 @@ class Running:
             self.end_job()
         elif self.waiting is not None:
             self.waiting.withdraw()
-        elif self.preparing is not None:
-            self.preparing.cancel()
+        elif self.runner is not None:
+            self.runner.cancel()
 
     def end_job(self) -> None:
         """Terminate the job, in the background of this event loop."""
@@ -128,7 +128,7 @@ async def ended(dispatch_id: str, node_ids: Sequence[int]) -> None:
     """Wait until the group of these nodes has its verdicts."""
     task = running[dispatch_id, node_ids[0]]
     if task.verdicts is not None:
-        await asyncio.shield(task.verdicts)
+        await asyncio.wait([task.verdicts])
 
 
 def all_cancelled(task: Running) -> list[Verdict]:
@@ -141,7 +141,8 @@ async def finish(dispatch_id: str, node_ids: Sequence[int]) -> list[Verdict] | N
     task = running.get((dispatch_id, node_ids[0]))
     if task is None or task.verdicts is None:
         return None
-    verdicts = await asyncio.shield(task.verdicts)
+    await asyncio.wait([task.verdicts])  # who gives up waiting does not end it
+    verdicts = task.verdicts.result()
     for node_id in node_ids:
         running.pop((dispatch_id, node_id), None)
     return [verdict for verdict in verdicts if verdict.node_id in node_ids]
@@ -152,13 +153,19 @@ async def finish(dispatch_id: str, node_ids: Sequence[int]) -> list[Verdict] | N
 
 async def run(task: Running) -> list[Verdict]:
     """Walk the whole way of a task group and return a verdict for each of its nodes, whatever happens."""
+    if task.is_cancelled:
+        return all_cancelled(task)
+    task.runner = asyncio.current_task()
     try:
         return await _run(task)
-    except _CancelledBeforeSubmission:
-        return all_cancelled(task)
+    except asyncio.CancelledError:
+        if task.is_cancelled and task.followed is None:
+            return all_cancelled(task)
+        raise
     except Exception as error:  # noqa: BLE001 — anything that escaped would leave the nodes RUNNING
         return failures(task, error)
     finally:
+        task.runner = None
         task.note_submitted()
 
 
@@ -167,12 +174,12 @@ async def _run(task: Running) -> list[Verdict]:
     if answered is not None:
         return [answered]
     session = open_session(task.settings)
-    task.preparing = asyncio.ensure_future(_prepare(session, task))
-    kind, needs, parcel = await _unless_cancelled(task, task.preparing)
+    kind, needs, parcel = await _prepare(session, task)
     try:
         job_id = await _submit(session, task, kind, parcel)
     except DefinitionGoneError:  # deregistered since it was found, and perhaps its image was deleted
-        kind = await _prepare_anew(session, task, kind, needs, parcel)
+        forget_kind(session, kind, needs)
+        kind = await kind_of(session, task, needs)
         job_id = await _submit(session, task, kind, parcel)
     del parcel
     task.followed = await follow(session, task, job_id, kind.of_any_dispatch)
@@ -190,36 +197,24 @@ async def _prepare(session: Session, task: Running) -> tuple[Kind, Recipe | None
     group, needs = await needs_of(session, task.settings, group)
     kind = await kind_of(session, task, needs)
     task.calls = ()
-    parcel = await in_thread(partial(payload.parcel, group))
+    parcel = await _parcel(group)
     (parcel,) = await payload.upload_contents(session, task.settings.s3_bucket_name, [parcel])
     return kind, needs, parcel
 
 
-async def _prepare_anew(
-    session: Session, task: Running, gone: Kind, needs: Recipe | None, parcel: Parcel
-) -> Kind:
-    forget_kind(session, gone, needs)
-    task.waiting = None
-    task.preparing = asyncio.ensure_future(kind_of(session, task, needs))
-    kind: Kind = await _unless_cancelled(task, task.preparing)
-    return kind
-
-
 async def _submit(session: Session, task: Running, kind: Kind, parcel: Parcel) -> str:
     gatherer = await _gatherer(session)
-    if task.is_cancelled:
-        raise _CancelledBeforeSubmission
     task.waiting = gatherer.add(kind, parcel, len(parcel.payload))
-    return str(await _unless_cancelled(task, task.waiting.job_id))
-
-
-async def _unless_cancelled(task: Running, step: asyncio.Future[Any]) -> Any:
     try:
-        return await step
-    except asyncio.CancelledError as error:
-        if task.is_cancelled:
-            raise _CancelledBeforeSubmission from error
-        raise
+        return await task.waiting.job_id
+    finally:
+        task.waiting = None
+
+
+async def _parcel(group: Group) -> Parcel:
+    if payload.length_of(group) <= SMALL_BYTES:
+        return payload.parcel(group)
+    return await in_thread(partial(payload.parcel, group))
 
 
 async def needs_of(session: Session, settings: Settings, group: Group) -> tuple[Group, Recipe | None]:
@@ -341,7 +336,7 @@ async def submit_array(
     remaining = iter(tasks)
     for share in shares(parcels, kind):
         job_ids = await _ship_unless_cancelled(session, kind, share, tasks, [*depends_on, *before])
-        if Dependency() in depends_on:
+        if job_ids and Dependency() in depends_on:
             before = [Dependency(split_id(job_ids[0])[0])]
         # zip() takes of its first argument first: `remaining` must not lose one to the end of `job_ids`.
         async for job_id, task in in_turns(zip(job_ids, remaining, strict=False)):
@@ -357,7 +352,7 @@ async def _ship_unless_cancelled(
     depends_on: Sequence[Dependency],
 ) -> list[str]:
     if all(task.is_cancelled for task in tasks):
-        raise _CancelledBeforeSubmission
+        return []
     return await ship(session, kind, share, depends_on)
 
 

@@ -18,7 +18,7 @@ from .submit import Dependency
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What tasks must have in common to be submitted together: nothing else decides how a job runs."""
 

@@ -90,6 +90,12 @@ def test_only_the_session_creates_aws_clients():
     assert creators == {"session.py"}
 
 
+def test_only_the_session_talks_to_aws_batch():
+    """All others go through `Session.batch`, or they would neither keep the pace nor slow down with it."""
+    talkers = {path.name for path in PACKAGE.rglob("*.py") if '.client("batch")' in path.read_text()}
+    assert talkers == {"session.py"}
+
+
 def test_nothing_writes_to_the_environment():
     for path in PACKAGE.rglob("*.py"):
         if room_of(path) != "runtime":

@@ -2,28 +2,23 @@
 
     PYTHON drivers.py plugin|redun TASKS SETTINGS
 
-It imports nothing of this project, whose package has the same name as one that is measured here. The work
-is `benchmarks/work.py`, loaded from its file.
+It imports nothing of this project, whose package has the same name as one that is measured here. The work,
+and what a process can say of itself, are loaded from their files in `benchmarks/`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import runpy
 import sys
-import threading
 import time
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-BEGAN_S = time.monotonic()
-
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
+OWN_PROCESS = runpy.run_path(str(Path(__file__).parents[1] / "own_process.py"))
 WORK = runpy.run_path(str(Path(__file__).parents[1] / "work.py"))
-BEAT_S = 0.01
 
 
 class Figures:
@@ -32,13 +27,15 @@ class Figures:
     def __init__(self, count: int) -> None:
         self.count = count
         self.told: dict[str, Any] = {
-            "imports_s": time.monotonic() - BEGAN_S,
+            "imports_s": time.monotonic() - OWN_PROCESS["BEGAN_S"],
             "imports_cpu_s": time.process_time(),
             "stall_s": 0.0,
             "began_s": [0.0] * count,
             "ended_s": [0.0] * count,
             "errors": [],
         }
+        self._collections = OWN_PROCESS["Collections"]()
+        self._collections.install()
         self._began_s, self._began_cpu_s = time.monotonic(), time.process_time()
 
     def stop(self, values: list[Any]) -> None:
@@ -47,18 +44,12 @@ class Figures:
         self.told |= {
             "wall_s": time.monotonic() - self._began_s,
             "cpu_s": time.process_time() - self._began_cpu_s,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+            "peak_mb": OWN_PROCESS["peak_memory_mb"](),
+            "gc_s": self._collections.total_s,
+            "longest_gc_s": self._collections.longest_s,
             "right": sum(right),
         }
         print(json.dumps(self.told), flush=True)
-
-
-async def beat(figures: Figures) -> None:
-    """Keep the longest time that the event loop was late."""
-    while True:
-        due_s = time.monotonic() + BEAT_S
-        await asyncio.sleep(BEAT_S)
-        figures.told["stall_s"] = max(figures.told["stall_s"], time.monotonic() - due_s)
 
 
 def drive_plugin(count: int, settings: dict[str, Any]) -> None:
@@ -90,15 +81,16 @@ def drive_plugin(count: int, settings: dict[str, Any]) -> None:
         return value.get_deserialized()
 
     async def all_nodes(figures: Figures) -> list[Any]:
-        beating = asyncio.create_task(beat(figures))
-        values = await asyncio.gather(*(node(n, call, data, figures) for n, data in enumerate(arguments)))
-        beating.cancel()
-        return values
+        return await asyncio.gather(*(node(n, call, data, figures) for n, data in enumerate(arguments)))
 
     call = partial(wrapper_fn, TransportableObject(WORK["function"]()), [], [])
     arguments = [TransportableObject(WORK["argument"](number)) for number in range(count)]
+    heartbeat = OWN_PROCESS["Heartbeat"](uvloop.new_event_loop)
+    heartbeat.install()
     figures = Figures(count)
-    figures.stop(uvloop.run(all_nodes(figures)))
+    values = asyncio.run(all_nodes(figures))
+    figures.told["stall_s"] = heartbeat.longest_stall_s
+    figures.stop(values)
 
 
 def drive_redun(count: int, settings: dict[str, Any]) -> None:
@@ -130,9 +122,8 @@ def drive_redun(count: int, settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Drive, with Python's own threads as they come."""
+    """Drive one of them."""
     name, count, settings = sys.argv[1:]
-    threading.current_thread().name = name
     {"plugin": drive_plugin, "redun": drive_redun}[name](int(count), json.loads(settings))
 
 

@@ -33,8 +33,8 @@ def leave(error: BaseException, path: Path) -> None:
     runtime's own, or is one that ends a program: nobody wants a SystemExit in the program that waits.
 
     To pickle is to run code of the exception's class, so a process of its own does it: whatever that code
-    breaks, and however long it takes, the failure itself is told. SIGTERM is ignored from now on: the call has
-    ended, and the supervisor has had the signal too.
+    breaks, and however long it takes, the failure itself is told. SIGTERM is ignored from now on: the
+    call has ended, and the supervisor has had the signal too.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not isinstance(error, Exception) or isinstance(error, Unusable):
