@@ -7,15 +7,15 @@ PACKAGE = Path(__file__).parent.parent / "covalent_awsbatch_plugin"
 
 FLOORS = [
     {"cli"},
-    {"awsbatch", "local"},
+    {"awsbatch", "client", "local"},
     {"covalent_assets", "pipeline", "prune"},
-    {"outcome"},
+    {"outcome", "shipment"},
     {"watch", "submit", "image", "definition", "payload", "logs", "glue"},
     {"preflight", "diagnosis"},
     {"session", "job", "runtime"},
-    {"settings", "contract", "transportable"},
-    {"requirements"},
-    {"errors", "pace", "docker_client", "threads"},
+    {"settings", "contract", "transportable", "pace", "gather"},
+    {"requirements", "configuration"},
+    {"errors", "docker_client", "threads", "fairness", "background", "progress"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""
 

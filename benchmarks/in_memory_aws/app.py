@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -60,7 +61,11 @@ class App:
         return "s3", *self.s3.answer(request)
 
     def _report(self) -> Response:
-        report = {**self.records.to_json(), "definitions": self.batch.registered}
+        report = {
+            **self.records.to_json(),
+            "definitions": self.batch.registered,
+            "cpu_s": time.process_time(),
+        }
         return Response(200, [json.dumps(report).encode()], is_immediate=True)
 
     def _answer_others(self, request: Request) -> tuple[str, str, Response]:

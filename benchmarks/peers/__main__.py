@@ -54,7 +54,10 @@ def _redun_settings(aws: dict[str, Any], home: Path) -> dict[str, Any]:
 
 PEERS = {
     "plugin": Peer(
-        "covalent-awsbatch-plugin 0.42", ("covalent-awsbatch-plugin==0.42.0",), 200, _plugin_settings
+        "covalent-awsbatch-plugin 0.42",
+        ("covalent-awsbatch-plugin==0.42.0",),
+        200,
+        _plugin_settings,
     ),
     "redun": Peer("redun 0.44", ("redun==0.44.1",), 1000, _redun_settings),
 }

@@ -73,6 +73,8 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
     except Exception as error:  # noqa: BLE001 - what nobody foresaw leaves an outcome too
         exit_code = job.leave_fault(f"The runtime failed: {type(error).__qualname__}: {error}")
     worker.end(_WORKER_END_GRACE_S)
+    if termination.received:
+        worker.kill_group()  # nothing that the user's code started outlives the job, in a container or not
     _end(directory, exit_code)
 
 

@@ -249,8 +249,15 @@ def _start_items(jobs, tmp_path, function, count=3):
     return draft, process, [each.read_text() for each in files]
 
 
+def _children_of(pids):
+    children = [Path(f"/proc/{pid}/task/{pid}/children") for pid in pids]
+    wait_until(lambda: all(each.read_text() for each in children))
+    return [each.read_text().strip() for each in children]
+
+
 def test_sigterm_ends_all_items_and_lets_them_clean_up(jobs, tmp_path):
     def work(begun):
+        subprocess.Popen(["sleep", "60"])
         try:
             begun()
             time.sleep(60)
@@ -259,12 +266,13 @@ def test_sigterm_ends_all_items_and_lets_them_clean_up(jobs, tmp_path):
             print("cleaned up")
 
     draft, process, pids = _start_items(jobs, tmp_path, work)
+    pids += _children_of(pids)
     process.send_signal(signal.SIGTERM)
     job = jobs.finish(draft, process)
     assert job.exit_code == EXIT_TERMINATED
     assert job.only.stdout == "cleaned up\n" * 3
-    assert not any(map(_is_running, pids))
     assert not (tmp_path / "pid-3").exists()
+    wait_until(lambda: not any(map(_is_running, pids)))
 
 
 def test_sigterm_ends_items_that_do_not_listen_and_what_they_started(jobs, tmp_path):
@@ -274,9 +282,7 @@ def test_sigterm_ends_items_that_do_not_listen_and_what_they_started(jobs, tmp_p
         subprocess.run(["sleep", "60"])
 
     draft, process, pids = _start_items(jobs, tmp_path, work)
-    children = [Path(f"/proc/{pid}/task/{pid}/children") for pid in pids]
-    wait_until(lambda: all(each.read_text() for each in children))
-    pids += [each.read_text().strip() for each in children]
+    pids += _children_of(pids)
     process.send_signal(signal.SIGTERM)
     assert jobs.finish(draft, process).exit_code == EXIT_TERMINATED
     wait_until(lambda: not any(map(_is_running, pids)))
