@@ -33,7 +33,7 @@ from covalent_awsbatch_plugin.image.environment import Recipe, environment, reci
 from covalent_awsbatch_plugin.image.provide import provide
 from covalent_awsbatch_plugin.local.aws import LocalAWS
 from covalent_awsbatch_plugin.local.runner import RunnerKind
-from covalent_awsbatch_plugin.pipeline import open_session
+from covalent_awsbatch_plugin.session import open_session
 from covalent_awsbatch_plugin.settings import Settings
 from demo.containers import base_image
 

@@ -31,7 +31,7 @@ from .settings import CONFIG_SECTION, Settings, resolve
 
 if TYPE_CHECKING:
     from .outcome import Verdict
-    from .pipeline import Running
+    from .running import Running
 
 EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 
@@ -102,12 +102,12 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         and when told to by its REST API, which is the way back in after a restart: then the verdicts are
         found from the group's names alone, after waiting for its job where it still runs.
         """
-        from . import covalent_assets, pipeline
+        from . import covalent_assets, pipeline, recovery, settling
 
         task = self._task_group(task_group_metadata)
         verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
         if verdicts is None:
-            verdicts = pipeline.all_cancelled(task) if data is None else await pipeline.recover(task)
+            verdicts = settling.all_cancelled(task) if data is None else await recovery.recover(task)
         directory = self._spool_dir(task_group_metadata)
         updates = [await self._update(task, verdict, directory) for verdict in verdicts]
         asyncio.get_running_loop().call_later(FETCHED_AFTER_S, covalent_assets.clear, directory)
@@ -152,7 +152,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
         Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError.
         """
-        from . import covalent_assets, pipeline
+        from . import covalent_assets, pipeline, preparation, settling
         from .session import in_thread
 
         node_id = task_metadata["node_id"]
@@ -165,8 +165,8 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             # Escaping, it would leave Covalent's node RUNNING for ever.
             task.cancel()
             raise TaskCancelledError from error
-        verdict = verdicts[0] if verdicts else pipeline.all_cancelled(task)[0]
-        if verdict.value is not None and verdict.value.pickle.length <= pipeline.SMALL_BYTES:
+        verdict = verdicts[0] if verdicts else settling.all_cancelled(task)[0]
+        if verdict.value is not None and verdict.value.pickle.length <= preparation.SMALL_BYTES:
             return self._answer(verdict)
         return await in_thread(partial(self._answer, verdict))
 
@@ -231,9 +231,9 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         return Settings.of(self.__dict__)
 
     def _task_group(self, task_group_metadata: dict[str, Any]) -> Running:
-        from . import pipeline
+        from . import running
 
-        return pipeline.Running(
+        return running.Running(
             settings=self._settings(),
             dispatch_id=task_group_metadata["dispatch_id"],
             group_id=task_group_metadata["task_group_id"],

@@ -320,5 +320,5 @@ async def _group_ids(store: Any, key: str) -> list[int]:
         return bytes(await obstore.get_range_async(store, key, start=start, end=end))
 
     count = contract.pack_size(await read(0, contract.PACK_PREAMBLE_BYTES))
-    entries = await read(*contract.entries_range(0, count))
-    return [group_id for group_id, _ in contract.parse_entries(entries)]
+    entries = contract.parse_entries(await read(*contract.entries_range(0, count)))
+    return [group_id for group_id, _ in entries]

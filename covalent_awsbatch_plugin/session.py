@@ -25,6 +25,7 @@ import anyio.to_thread
 
 from .errors import AWSBatchError, CredentialsError, EndpointError, SetupError, UnclearSubmissionError
 from .pace import Lane, Pace, pace_for
+from .settings import Settings
 from .threads import in_daemon_thread
 
 if TYPE_CHECKING:
@@ -341,6 +342,13 @@ def session_for(account: Account) -> Session:
     if account not in of_loop:
         of_loop[account] = Session(account)
     return of_loop[account]
+
+
+def open_session(settings: Settings) -> Session:
+    """Return the running event loop's session for the account that settings name."""
+    return session_for(
+        Account(settings.credentials, settings.profile, settings.region, settings.endpoint_url)
+    )
 
 
 _thread_limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, anyio.CapacityLimiter]] = (

@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
 from .. import background, contract
-from ..pipeline import Running
 from ..progress import Bar
+from ..running import Running
 from . import conversation
 from .job import Job
 from .pickles import Raised

@@ -16,8 +16,8 @@ from .. import background
 from ..configuration import configured
 from ..errors import UnknownJobError
 from ..payload import Call, Group
-from ..pipeline import Running
 from ..progress import is_wanted
+from ..running import Running
 from ..runtime.chunk import run_chunk
 from ..settings import resolve
 from ..submit import MAX_DEPENDENCIES

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlparse
 
-from .. import contract, logs, payload, pipeline, watch
+from .. import arrays, contract, logs, payload, pipeline, recovery, watch
 from ..errors import JobFailedError, UnknownJobError
 from ..fairness import in_turns
 from ..job import Job, split_id
 from ..outcome import Verdict
 from ..payload import Group
-from ..pipeline import Running
+from ..running import Running
+from ..session import open_session
 from ..settings import Settings
 from ..submit import Dependency
 
@@ -39,21 +40,21 @@ async def run_array(
     tasks: Sequence[Running], groups: list[Group], settles: Sequence[Settle], awaited: Sequence[Awaited]
 ) -> None:
     """Run tasks of one function as an array job of their own."""
-    session = pipeline.open_session(tasks[0].settings)
+    session = open_session(tasks[0].settings)
     try:
         depends_on = [each for one in awaited for each in await _dependencies(one, len(tasks))]
-        await pipeline.submit_array(session, tasks, groups, depends_on)
+        await arrays.submit_array(session, tasks, groups, depends_on)
     except Exception as error:  # noqa: BLE001 — it belongs to those who wait for the tasks
         for task in tasks:
             task.error = task.error or error
             task.note_submitted()
     async for task, settle in in_turns(zip(tasks, settles, strict=True)):
-        pipeline.start_settling(session, task, settle)
+        arrays.start_settling(session, task, settle)
 
 
 async def recover(task: Running, settle: Settle) -> None:
     """Find a task that another process has submitted, and follow it to its end."""
-    (verdict,) = await pipeline.recover(task)
+    (verdict,) = await recovery.recover(task)
     settle(verdict)
 
 
@@ -82,18 +83,18 @@ async def _job_id(task: Running, awaited_id: str) -> str:
 
 async def cancel_all(tasks: Sequence[Running]) -> None:
     """End tasks, those of one array with one call."""
-    pipeline.cancel_together(tasks)
+    arrays.cancel_together(tasks)
 
 
 async def describe(task: Running) -> Job | None:
     """Ask AWS Batch for a task's job; None where it does not know it."""
-    session = pipeline.open_session(task.settings)
+    session = open_session(task.settings)
     return (await watch.describe(session, [task.job_id])).get(task.job_id)
 
 
 async def log_lines(task: Running, stream: str, position: logs.Position) -> list[str]:
     """Return the lines that a job has written since a position, which moves on."""
-    session = pipeline.open_session(task.settings)
+    session = open_session(task.settings)
     return await logs.read(session, task.settings.batch_job_log_group_name, stream, position)
 
 
@@ -102,7 +103,7 @@ async def names_of(settings: Settings, batch_id: str) -> tuple[str, int]:
 
     Raises UnknownJobError where AWS Batch does not know it, or it is none of ours.
     """
-    session = pipeline.open_session(settings)
+    session = open_session(settings)
     job = (await watch.describe(session, [batch_id])).get(batch_id)
     if job is None:
         raise UnknownJobError(
@@ -127,7 +128,7 @@ async def group_ids(settings: Settings, run_id: str) -> list[int]:
 
     Raises UnknownJobError where S3 holds nothing of it.
     """
-    session = pipeline.open_session(settings)
+    session = open_session(settings)
     found = sorted(await payload.packs(session, settings.s3_bucket_name, run_id))
     if not found:
         raise UnknownJobError(f"The bucket {settings.s3_bucket_name!r} has nothing of the run {run_id!r}.")

@@ -16,7 +16,7 @@ from ..errors import JobFailedError
 from ..job import Attempt, JobStatus
 from ..job import Job as JobDetail
 from ..outcome import Verdict, VerdictStatus
-from ..pipeline import Running
+from ..running import Running
 from . import conversation
 from .pickles import Raised, entry, unpickled, unpickled_exception
 
@@ -271,7 +271,7 @@ class Job(Generic[T]):
         original = None if verdict.exception is None else unpickled_exception(verdict.exception)
         if original is None:
             return failure
-        original.__cause__ = failure
+        failure.__cause__, original.__cause__ = original.__cause__, failure
         return original
 
     @cached_property

@@ -108,5 +108,5 @@ def entry(item: dict[str, Any]) -> Any:
     original = unpickled_exception(Pickle(len(data), data)) if data else None
     if original is None:
         return Raised(failure)
-    original.__cause__ = failure
+    failure.__cause__, original.__cause__ = original.__cause__, failure
     return Raised(original)

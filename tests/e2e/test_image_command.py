@@ -23,7 +23,7 @@ from covalent._shared_files.exceptions import TaskRuntimeError
 from covalent._workflow.transportable_object import TransportableObject
 
 from covalent_awsbatch_plugin import prune
-from covalent_awsbatch_plugin.pipeline import open_session
+from covalent_awsbatch_plugin.session import open_session
 from covalent_awsbatch_plugin.settings import Settings
 from tests import docker_engine
 from tests.e2e.containers import ImageCommand

@@ -69,7 +69,7 @@ def in_one_sentence(function: Command) -> Command:
         from botocore.exceptions import ClientError
 
         from covalent_awsbatch_plugin.errors import AWSBatchError
-        from covalent_awsbatch_plugin.pipeline import explain
+        from covalent_awsbatch_plugin.settling import explain
 
         try:
             return function(**options)
@@ -100,7 +100,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def opened(options: dict[str, Any]) -> tuple[Settings, Session]:
     """Return the settings that the options make, and the session of their account."""
-    from covalent_awsbatch_plugin.pipeline import open_session
+    from covalent_awsbatch_plugin.session import open_session
 
     settings = _settings(options)
     return settings, open_session(settings)

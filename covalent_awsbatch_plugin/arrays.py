@@ -1,0 +1,108 @@
+"""Tasks that are an array by themselves: submitted without waiting for others, and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from . import payload
+from .fairness import in_turns
+from .job import split_id
+from .outcome import Verdict
+from .payload import Group, Parcel
+from .preparation import kind_of, needs_of
+from .running import Running, end, follow
+from .session import Session, in_thread
+from .settling import all_cancelled, failures, settle
+from .shipment import Kind, shares, ship
+from .submit import Dependency
+
+
+async def submit_array(
+    session: Session, tasks: Sequence[Running], groups: list[Group], depends_on: Sequence[Dependency]
+) -> None:
+    """Submit groups of one function without waiting for others, and follow their jobs.
+
+    Where they are more than an array may have, there are several; where they depend on each other one by
+    one, each array also waits for the one before it. Raises what submission raises; tasks that have no job
+    then will not get one.
+    """
+    settings = tasks[0].settings
+    _, needs = await needs_of(session, settings, groups[0])
+    kind = await kind_of(session, tasks[0], needs)
+    parcels = await in_thread(lambda: [payload.parcel(group) for group in groups])
+    parcels = await payload.upload_contents(session, settings.s3_bucket_name, parcels)
+    before: list[Dependency] = []
+    remaining = iter(tasks)
+    for share in shares(parcels, kind):
+        job_ids = await _ship_unless_cancelled(session, kind, share, tasks, [*depends_on, *before])
+        if job_ids and Dependency() in depends_on:
+            before = [Dependency(split_id(job_ids[0])[0])]
+        # zip() takes of its first argument first: `remaining` must not lose one to the end of `job_ids`.
+        async for job_id, task in in_turns(zip(job_ids, remaining, strict=False)):
+            await follow(session, task, job_id, kind.of_any_dispatch)
+    cancel_together([task for task in tasks if task.is_cancelled])
+
+
+async def _ship_unless_cancelled(
+    session: Session,
+    kind: Kind,
+    share: list[Parcel],
+    tasks: Sequence[Running],
+    depends_on: Sequence[Dependency],
+) -> list[str]:
+    if all(task.is_cancelled for task in tasks):
+        return []
+    return await ship(session, kind, share, depends_on)
+
+
+def start_settling(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
+    """Wait in the background for the end of a task of an array, and hand its verdict on."""
+    start_now = partial(_start_settling_now, session, task, settle_with)
+    # Ten thousand tasks that only wait would be a burden to all others, and to the garbage collector.
+    if task.followed is None:
+        start_now()
+    else:
+        task.followed.when_signed(start_now)
+
+
+def _start_settling_now(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
+    task.settling = asyncio.create_task(_settle_with(session, task, settle_with))
+
+
+async def _settle_with(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
+    (verdict,) = await _settle_submitted(session, task)
+    task.settling = None
+    settle_with(verdict)
+
+
+async def _settle_submitted(session: Session, task: Running) -> list[Verdict]:
+    if task.followed is None:
+        if task.is_cancelled or task.error is None:
+            return all_cancelled(task)
+        return failures(task, task.error)
+    try:
+        return await settle(session, task, task.followed)
+    except Exception as error:  # noqa: BLE001 — as in run()
+        return failures(task, error)
+
+
+def cancel_together(tasks: Sequence[Running]) -> None:
+    """End tasks, and where they are all of an array's that still run, the array with one call."""
+    of_array: dict[str, list[Running]] = {}
+    for task in tasks:
+        if task.followed is None:
+            task.cancel()
+        else:
+            of_array.setdefault(split_id(task.job_id)[0], []).append(task)
+    for array_id, members in of_array.items():
+        for task in members:
+            task.is_cancelled = True
+        first = members[0].followed
+        if len(members) > 1 and first is not None and first.is_whole(len(members)):
+            cancelled = [task.followed for task in members if task.followed is not None]
+            members[0].ending = asyncio.create_task(end(members[0], array_id, cancelled))
+        else:
+            for task in members:
+                task.end_job()

@@ -1,0 +1,124 @@
+"""A task group on its way: what is known of it, how its job is followed, and how it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import submit
+from .gather import Waiting
+from .outcome import Verdict
+from .payload import Call, Parcel
+from .session import Session, open_session
+from .settings import Settings
+from .watch import Followed, watcher_for
+
+log = logging.getLogger(__name__)
+
+CANCEL_REASON = "cancelled in Covalent"
+
+CANCEL_PATIENCE_S = 60
+"""How long a cancelled task waits for its job's end: SIGTERM, AWS's 30 s, SIGKILL, and some slack."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A task group on its way; `cancel()` may come at any moment."""
+
+    settings: Settings
+    dispatch_id: str
+    group_id: int
+    node_ids: Sequence[int]
+    calls: Sequence[Call] = ()
+    """What is to run, until it is in the parcel: ten thousand tasks must not hold all of it to their end."""
+    cancel_reason: str = CANCEL_REASON
+    started_s: float = field(default_factory=time.monotonic)
+    notes: Sequence[str] = ()
+    """What was done for the task outside its job; it goes before the task's stderr."""
+    is_cancelled: bool = False
+    error: Exception | None = None
+    """What kept its array from being submitted."""
+    is_submitted: bool = False
+    """Whether AWS Batch has its job, or it has ended without."""
+    waiting_for_submission: Sequence[asyncio.Future[None]] = ()
+    runner: asyncio.Task[Any] | None = None
+    """What walks its way; until the task waits for its submission it may be given up at any moment."""
+    waiting: Waiting[Parcel] | None = None
+    followed: Followed | None = None
+    ending: asyncio.Task[None] | None = None
+    verdicts: asyncio.Task[list[Verdict]] | None = None
+    settling: asyncio.Task[None] | None = None
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of the group's job, or child of an array; empty before its submission."""
+        return "" if self.followed is None else self.followed.id
+
+    async def submitted(self) -> None:
+        """Wait until AWS Batch has the job, or the task has ended without."""
+        if not self.is_submitted:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.waiting_for_submission = [*self.waiting_for_submission, waiting]
+            await waiting
+
+    def note_submitted(self) -> None:
+        """Tell those who wait that AWS Batch has the job, or will never have it."""
+        self.is_submitted = True
+        for waiting in self.waiting_for_submission:
+            if not waiting.done():
+                waiting.set_result(None)
+        self.waiting_for_submission = ()
+
+    def cancel(self) -> None:
+        """End the job, or keep it from being submitted; the verdicts follow when that is done.
+
+        While it is being submitted nothing is given up: a job whose id we never saw could not be ended.
+        """
+        self.is_cancelled = True
+        if self.followed is not None:
+            self.end_job()
+        elif self.waiting is not None:
+            self.waiting.withdraw()
+        elif self.runner is not None:
+            self.runner.cancel()
+
+    def end_job(self) -> None:
+        """Terminate the job, in the background of this event loop."""
+        if self.ending is None and self.followed is not None:
+            self.ending = asyncio.create_task(end(self, self.followed.id, [self.followed]))
+
+
+async def follow(session: Session, task: Running, job_id: str, kind: Hashable) -> Followed:
+    """Begin to watch a group's job; one that was cancelled meanwhile is ended."""
+    watcher = await watcher_for(session)
+    task.followed = watcher.follow(
+        job_id,
+        bucket=task.settings.s3_bucket_name,
+        dispatch_id=task.dispatch_id,
+        node_ids=task.node_ids,
+        kind=kind,
+        poll_interval_limit_s=task.settings.poll_freq,
+    )
+    task.note_submitted()
+    return task.followed
+
+
+async def end(task: Running, job_id: str, cancelled: Sequence[Followed]) -> None:
+    """Terminate a job, or a whole array, and see to it that nobody waits for its end for ever."""
+    try:
+        await submit.terminate(open_session(task.settings), job_id, task.cancel_reason)
+        ends = [asyncio.ensure_future(each.end()) for each in cancelled]
+        await asyncio.wait(ends, timeout=CANCEL_PATIENCE_S)
+        late = [each for each in cancelled if each.is_ending]
+        if late:
+            text = "%d cancelled jobs have not ended after %d s, %s among them"
+            log.warning(text, len(late), CANCEL_PATIENCE_S, late[0].id)
+        for each in late:
+            each.give_up()
+    except Exception as error:  # noqa: BLE001 — nobody waits for this task, but for the job's end
+        for each in cancelled:
+            each.fail(error)
