@@ -13,10 +13,11 @@ from .outcome import Verdict
 from .payload import Group, Parcel
 from .preparation import kind_of, needs_of
 from .running import Running, end, follow
-from .session import Session, in_thread
+from .session import Session
 from .settling import all_cancelled, failures, settle
 from .shipment import Kind, shares, ship
 from .submit import Dependency
+from .threads import in_thread
 
 
 async def submit_array(

@@ -80,7 +80,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     ) -> None:
         """Set a task group on its way; image, upload and submission happen in the background."""
         from . import covalent_assets, pipeline
-        from .session import in_thread
+        from .threads import in_thread
 
         task = self._task_group(task_group_metadata)
         calls = await in_thread(partial(covalent_assets.calls_from_files, task_specs, resources))
@@ -115,7 +115,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     async def _update(self, task: Running, verdict: Verdict, directory: Path) -> TaskUpdate:
         from . import covalent_assets
-        from .session import in_thread
+        from .threads import in_thread
 
         files = await in_thread(partial(covalent_assets.write_assets, verdict, directory))
         await self._write_logs(verdict, task.dispatch_id)
@@ -153,7 +153,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError.
         """
         from . import covalent_assets, pipeline, preparation, settling
-        from .session import in_thread
+        from .threads import in_thread
 
         node_id = task_metadata["node_id"]
         task = self._task_group({**task_metadata, "task_group_id": node_id, "node_ids": [node_id]})

@@ -16,7 +16,8 @@ from typing import Any
 from .contract import RUNTIME_COMMAND
 from .errors import SubmissionError
 from .preflight import Ground
-from .session import Session, refused_as
+from .refusals import refused_as
+from .session import Session
 from .settings import DEFINITION_HASH_CHARS, Settings
 
 PLACEHOLDER_RESOURCES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import AWSBatchError, LogsError
-from .session import Session, error_code, error_message, explained
+from .refusals import error_code, error_message, explained
+from .session import Session
 
 log = logging.getLogger(__name__)
 

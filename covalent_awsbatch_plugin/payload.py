@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from . import contract, requirements
 from .errors import BucketError
-from .session import Session, in_thread
+from .session import Session
+from .threads import in_thread
 
 INLINE_BYTES = 128 << 10
 """A larger argument is an object of its own, and streams; so packs stay small and are cheap to hold."""

@@ -20,10 +20,11 @@ from .outcome import Verdict
 from .payload import Call, Group, Parcel
 from .preparation import forget_kind, kind_of, needs_of, parcel_of
 from .running import Running, follow
-from .session import Session, in_thread, open_session
+from .session import Session, open_session
 from .settings import Settings
 from .settling import all_cancelled, failures, settle
 from .shipment import Kind, ship
+from .threads import in_thread
 from .transportable import Transportable
 from .watch import watcher_for
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from .errors import BucketError, QueueError, RoleError
-from .session import Session, error_code, error_message, explained, is_denied
+from .refusals import error_code, error_message, explained, is_denied
+from .session import Session
 from .settings import Settings
 
 

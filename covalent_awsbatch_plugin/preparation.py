@@ -10,9 +10,10 @@ from .image.provide import environment_for, provide
 from .image.provide import forget as forget_image
 from .payload import Group, Parcel
 from .running import Running
-from .session import Session, in_thread
+from .session import Session
 from .settings import Settings
 from .shipment import Kind
+from .threads import in_thread
 
 SMALL_BYTES = 64 << 10
 """Pickles of this size are read and hashed sooner than a thread takes them over."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import socket
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,10 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from .errors import AWSBatchError, CredentialsError, EndpointError, SetupError, UnclearSubmissionError
+from .account import Account
+from .errors import CredentialsError, SetupError
 from .pace import Lane, Pace, pace_for
+from .patience import CALL_ATTEMPTS, NEVER_REPEATED, Patience
+from .refusals import explained
 from .settings import Settings
-from .threads import in_daemon_thread
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
@@ -37,75 +38,19 @@ SERVICES = ("batch", "ecr", "iam", "logs", "s3", "sts")
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
-CALL_ATTEMPTS = 10
-"""For calls that fail on the way; refusals of too many calls to AWS Batch do not count."""
-
 FIRST_CALL_ATTEMPTS = 3
 """For the call that only asks who we are: where nobody answers, that should be known soon."""
-
-THROTTLE_PATIENCE_S = 300
-"""How long, and CALL_ATTEMPTS times at least, AWS Batch may refuse a call because there are too many."""
 
 MAX_CONNECTIONS = 50
 BATCH_CALLS_AT_ONCE = MAX_CONNECTIONS // len(Lane)
 """Calls of one lane: there is a connection for each, so that whoever has the turn sends at once. With 25 the
 full rate is reached where answers take half a second."""
 
-MAX_THREADS = 8
-"""Our own threads, so that the pool which Covalent's server shares with everyone stays free."""
-
 TRANSFER_TIMEOUT = timedelta(hours=1)
 """For one request of the S3 store, the largest object on the slowest line included."""
 
 CREDENTIALS_LIFETIME = timedelta(minutes=10)
 """How long the S3 store may use credentials that name no end before it asks again."""
-
-NEVER_REPEATED = {"submit_job"}
-"""Operations that a repeat after a lost answer would do twice: SubmitJob has no client token. The others are
-idempotent, but for RegisterJobDefinition, whose repeat leaves one more revision with the same content."""
-
-THROTTLE_CODES = {
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "TooManyRequestsException",
-}
-"""AWS Batch's is TooManyRequestsException, with HTTP 429; the others are those of AWS's front doors."""
-
-BAD_CREDENTIAL_CODES = {
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-
-
-@dataclass(frozen=True)
-class Account:
-    """Whose AWS, where: everything that decides which clients serve a task."""
-
-    credentials: str
-    profile: str
-    region: str
-    endpoint_url: str
-
-    def __str__(self) -> str:
-        """Describe the account for an error, without anything secret."""
-        parts = [
-            f"profile {self.profile!r}" if self.profile else "the default profile",
-            f"credentials file {self.credentials!r}" if self.credentials else "",
-            f"region {self.region!r}" if self.region else "",
-            f"endpoint {self.endpoint_url}" if self.endpoint_url else "",
-        ]
-        return ", ".join(part for part in parts if part)
 
 
 class Session:
@@ -199,7 +144,7 @@ class Session:
         from botocore.parsers import ResponseParserError
 
         pace = self._pace or pace_for(replace(self.account, region=self.region))
-        patience = _Patience(pace, doing, may_repeat=operation not in NEVER_REPEATED)
+        patience = Patience(pace, doing, may_repeat=operation not in NEVER_REPEATED)
         while True:
             try:
                 async with self._batch_slots[lane]:
@@ -272,42 +217,6 @@ class Session:
             self.forget(key)
 
 
-class _Patience:
-    """Bears what befalls one call to AWS Batch, and decides whether it is sent again."""
-
-    def __init__(self, pace: Pace, doing: str, *, may_repeat: bool) -> None:
-        self._pace = pace
-        self._doing = doing
-        self._may_repeat = may_repeat
-        self._failures = 0
-        self._throttled_s: list[float] = []
-
-    async def bear(self, error: Exception, sent_s: float) -> None:
-        """Return when the call may be sent again; raises the error, or UnclearSubmissionError, where not."""
-        fault = fault_of(error)
-        if fault is Fault.THROTTLED:
-            self._pace.throttled(sent_s)
-            self._throttled_s.append(sent_s)
-        else:
-            self._failures += 1
-        if fault is Fault.UNCLEAR and not self._may_repeat:
-            raise UnclearSubmissionError(
-                f"AWS Batch was asked to {self._doing}, and nobody knows whether it did: "
-                f"{error_message(error)} Look for a job of this name before you submit it again."
-            ) from error
-        if fault is Fault.REFUSED or self._is_over():
-            raise error
-        if fault is not Fault.THROTTLED:  # else all wait together, in `turn`
-            await self._pace.back_off(self._failures)
-
-    def _is_over(self) -> bool:
-        if self._failures >= CALL_ATTEMPTS:
-            return True
-        # Long queues make refusals rare: time alone could end a call that was hardly tried.
-        often = len(self._throttled_s) >= CALL_ATTEMPTS
-        return often and self._throttled_s[-1] - self._throttled_s[0] > THROTTLE_PATIENCE_S
-
-
 def _sdk_retries(service: str) -> dict[str, Any]:
     if service == "batch":
         # `Session.batch` repeats: the SDK would submit a job twice, and hide what should slow all of us down.
@@ -317,6 +226,8 @@ def _sdk_retries(service: str) -> dict[str, Any]:
 
 
 def _new_aws_session(account: Account) -> Any:
+    for heavy in ("aiobotocore.config", "aiobotocore.httpsession", "obstore.store"):
+        importlib.import_module(heavy)
     session_module = importlib.import_module("aiobotocore.session")
     aws = session_module.AioSession(profile=account.profile or None)
     if account.credentials:
@@ -349,126 +260,3 @@ def open_session(settings: Settings) -> Session:
     return session_for(
         Account(settings.credentials, settings.profile, settings.region, settings.endpoint_url)
     )
-
-
-_thread_limits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, anyio.CapacityLimiter]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-async def in_thread(function: Callable[[], T]) -> T:
-    """Run short blocking work in a thread of our own and return its result."""
-    return await anyio.to_thread.run_sync(function, limiter=_thread_limit("short", MAX_THREADS))
-
-
-async def in_background(function: Callable[[], T], *, lane: str, at_once: int) -> T:
-    """Run blocking work of minutes in a thread, `at_once` of a lane, and return its result.
-
-    Neither a cancelled task nor the end of the process waits for it: who interrupts a build wants it to end.
-    """
-    async with _thread_limit(lane, at_once):
-        return await in_daemon_thread(function, lane)
-
-
-def _thread_limit(lane: str, at_once: int) -> anyio.CapacityLimiter:
-    lanes = _thread_limits.setdefault(asyncio.get_running_loop(), {})
-    return lanes.setdefault(lane, anyio.CapacityLimiter(at_once))
-
-
-@contextmanager
-def explained(account: Account, action: str) -> Iterator[None]:
-    """Turn what the AWS SDK raises about credentials and the network into one clear sentence.
-
-    Other errors of AWS's pass unchanged: only the caller knows what they mean.
-    """
-    from botocore import exceptions as aws
-
-    try:
-        yield
-    except AWSBatchError:
-        raise
-    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-        raise CredentialsError(
-            f"No AWS credentials were found ({account}): could not {action}. Set `profile` or "
-            f"`credentials`, or sign in with the AWS CLI; `aws sts get-caller-identity` shows if it works."
-        ) from error
-    except aws.ProfileNotFound as error:
-        raise CredentialsError(f"{error}: could not {action}. Correct `profile` or add it.") from error
-    except (aws.HTTPClientError, aws.ConnectionError) as error:
-        raise EndpointError(
-            f"AWS did not answer ({account}): could not {action}: {error} Check the network, `region` and "
-            f"`endpoint_url`."
-        ) from error
-    except aws.ClientError as error:
-        if error_code(error) in BAD_CREDENTIAL_CODES:
-            raise CredentialsError(
-                f"AWS does not accept the credentials ({account}): could not {action}: "
-                f"{error_message(error)} Renew them, or correct `profile` or `credentials`."
-            ) from error
-        raise
-
-
-@contextmanager
-def refused_as(kind: type[AWSBatchError], text: str) -> Iterator[None]:
-    """Turn a refusal of AWS's into an error of ours: the text, and AWS's own behind it.
-
-    Stands around `explained`, which knows refusals of credentials.
-    """
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        raise kind(f"{text}: {error_message(error)}") from error
-
-
-class Fault(Enum):
-    """What a failed call to AWS tells of itself."""
-
-    THROTTLED = "AWS did nothing, for there are too many calls"
-    REFUSED = "AWS, or the SDK, said no"
-    UNSENT = "AWS did not hear of it"
-    UNCLEAR = "AWS may have done it"
-
-
-def fault_of(error: Exception) -> Fault:
-    """Return what an error of the SDK's tells about the call that met it."""
-    from botocore import exceptions as aws
-    from botocore.parsers import ResponseParserError
-
-    if isinstance(error, aws.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status == 429 or error_code(error) in THROTTLE_CODES:
-            return Fault.THROTTLED
-        return Fault.UNCLEAR if status >= 500 or status == 408 else Fault.REFUSED
-    if _is_unsent(error):
-        return Fault.UNSENT
-    lost = (aws.HTTPClientError, aws.ConnectionError, ResponseParserError)
-    return Fault.UNCLEAR if isinstance(error, lost) else Fault.REFUSED
-
-
-def _is_unsent(error: Exception) -> bool:
-    from aiohttp import ClientConnectorError
-    from botocore import exceptions as aws
-
-    if isinstance(error, aws.EndpointConnectionError):
-        # aiobotocore gives this name also to connections that broke after the request had gone out.
-        return isinstance(error.kwargs.get("error"), (ClientConnectorError, socket.gaierror))
-    return isinstance(error, (aws.ConnectTimeoutError, aws.ProxyConnectionError, aws.SSLError))
-
-
-def is_denied(error: Any) -> bool:
-    """Tell whether a botocore ClientError says that a right is missing."""
-    return error_code(error) in {"AccessDenied", "AccessDeniedException"}
-
-
-def error_code(error: Any) -> str:
-    """Return the code of a botocore ClientError, such as "NoSuchBucket" or "404"."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def error_message(error: Any) -> str:
-    """Return the text of an error of botocore's, AWS's own where there is one, closed with a full stop."""
-    answered = getattr(error, "response", None) or {}
-    text = str(answered.get("Error", {}).get("Message", "")) or str(error)
-    return text if text.endswith(".") else f"{text}."

@@ -9,8 +9,9 @@ from . import outcome
 from .errors import AWSBatchError
 from .job import Job
 from .outcome import Found, Stored, Verdict
+from .refusals import error_message
 from .running import Running
-from .session import Session, error_message
+from .session import Session
 from .watch import Followed
 
 

@@ -14,7 +14,8 @@ from .contract import ENV_PAYLOAD
 from .errors import DefinitionGoneError, SubmissionError, UnclearSubmissionError
 from .job import JobStatus
 from .pace import Lane
-from .session import Session, error_message, refused_as
+from .refusals import error_message, refused_as
+from .session import Session
 from .settings import Settings
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,11 @@ FLOORS = [
     {"watch", "submit", "image", "definition", "payload", "logs", "glue"},
     {"preflight", "diagnosis"},
     {"session", "job", "runtime"},
-    {"contract", "transportable", "pace", "gather"},
+    {"patience"},
+    {"contract", "transportable", "pace", "gather", "refusals"},
     {"settings"},
     {"requirements", "configuration"},
-    {"errors", "docker_client", "threads", "fairness", "background", "progress"},
+    {"account", "errors", "docker_client", "threads", "fairness", "background", "progress"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""
 

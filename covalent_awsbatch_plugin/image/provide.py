@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from ..errors import NoEngineError, PushError
 from ..preflight import Identity
-from ..session import Session, in_background, in_thread
+from ..session import Session
 from ..settings import Settings
+from ..threads import in_background, in_thread
 from . import context, registry
 from .engine import Engine, connect
 from .engine_output import LoginRefusedError, Pushed

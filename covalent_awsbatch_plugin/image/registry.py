@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from ..errors import MissingRepositoryError, RegistryError
 from ..preflight import Identity
-from ..session import Session, error_code, error_message, explained, is_denied, refused_as
+from ..refusals import error_code, error_message, explained, is_denied, refused_as
+from ..session import Session
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,12 @@ import pytest
 from aiohttp import web
 from botocore.exceptions import ClientError
 
+from covalent_awsbatch_plugin.account import Account
 from covalent_awsbatch_plugin.errors import CredentialsError, EndpointError, UnclearSubmissionError
 from covalent_awsbatch_plugin.local.aws import LocalAWS
 from covalent_awsbatch_plugin.pace import Lane, Pace
-from covalent_awsbatch_plugin.session import CALL_ATTEMPTS, THROTTLE_PATIENCE_S, Account, Session
+from covalent_awsbatch_plugin.patience import CALL_ATTEMPTS, THROTTLE_PATIENCE_S
+from covalent_awsbatch_plugin.session import Session
 
 FAST = 200
 """How many seconds of the pace pass in one of ours: pauses of a second are over in 5 ms."""
