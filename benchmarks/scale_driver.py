@@ -159,7 +159,7 @@ def measure(door_name: str, count: int, settings: dict[str, Any], profiler: Prof
     figures.stall_s = heartbeat.longest_stall_s
     figures.gc_s, figures.longest_gc_s = collections.total_s, collections.longest_s
     # What a loop does after the last value, to end, is nobody's waiting time.
-    figures.wall_s = figures.last_s - min(figures.began_s)
+    figures.wall_s = (figures.last_s or time.monotonic()) - min(figures.began_s)
     figures.right = sum(value == right for value, right in zip(values, work.expected(count), strict=False))
     return figures
 

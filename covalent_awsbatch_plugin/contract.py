@@ -126,6 +126,17 @@ def job_name(dispatch_id: str, group_id: int) -> str:
     return f"{JOB_NAME_PREFIX}{dispatch_id}-{group_id}"
 
 
+def run_of(job_name: str) -> tuple[str, int]:
+    """Return the dispatch and the first task group of a job's, or array's, name.
+
+    Raises ValueError for any other name.
+    """
+    dispatch_id, _, group_id = job_name.removeprefix(JOB_NAME_PREFIX).rpartition("-")
+    if not (job_name.startswith(JOB_NAME_PREFIX) and dispatch_id and group_id.isdecimal()):
+        raise ValueError(f"{job_name!r} is no name of a job of ours")
+    return dispatch_id, int(group_id)
+
+
 # --- envelopes --------------------------------------------------------------------------------------
 
 MAGIC = b"CVABENV1"

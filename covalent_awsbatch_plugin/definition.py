@@ -33,9 +33,9 @@ async def ensure(session: Session, settings: Settings, ground: Ground, image: st
     return await session.once(_key(wanted), partial(_find_or_register, session, wanted))
 
 
-def forget(session: Session, settings: Settings, ground: Ground, image: str) -> None:
-    """Look for the definition anew the next time: it is not what it was."""
-    session.forget(_key(request(settings, ground, image)))
+def forget(session: Session, settings: Settings, ground: Ground, image: str, gone_arn: str) -> None:
+    """Look for the definition anew the next time, unless that was done since: this one is gone."""
+    session.forget(_key(request(settings, ground, image)), lambda arn: arn == gone_arn)
 
 
 def _key(wanted: dict[str, Any]) -> tuple[str, str]:

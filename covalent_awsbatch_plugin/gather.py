@@ -66,6 +66,16 @@ class Waiting(Generic[T]):
         """Whether it is on its way, and must be waited for."""
         self.job_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
+    def submitted_as(self, job_id: str) -> None:
+        """Tell who waits the job's id."""
+        if not self.job_id.done():  # the event loop may have ended meanwhile
+            self.job_id.set_result(job_id)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in who waits."""
+        if not self.job_id.done():
+            self.job_id.set_exception(error)
+
     def withdraw(self) -> bool:
         """Take it out, if it is not on its way yet, and tell whether that was so."""
         if not self.is_sealed:

@@ -65,7 +65,7 @@ class Job:
 
     @classmethod
     def from_aws(cls, detail: dict[str, Any]) -> Job:
-        """Read a JobDetail of DescribeJobs; AWS leaves out what it has not got."""
+        """Read a JobDetail of DescribeJobs, or a JobSummary of ListJobs; AWS leaves out what it has not got."""
         container = detail.get("container", {})
         array = detail.get("arrayProperties", {})
         return cls(
@@ -108,6 +108,17 @@ def _attempt(detail: dict[str, Any]) -> Attempt:
 
 def _time(epoch_ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(epoch_ms / 1000, timezone.utc) if epoch_ms else None
+
+
+def console_url(region: str, job_id: str) -> str:
+    """Return where AWS's console shows a job, an array or a child."""
+    domain = next((each for start, each in _CONSOLES.items() if region.startswith(start)), _CONSOLE)
+    return f"https://{region}.{domain}/batch/home?region={region}#jobs/detail/{job_id}"
+
+
+_CONSOLE = "console.aws.amazon.com"
+_CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
+"""Of AWS's partitions, by how their regions begin."""
 
 
 def child_id(job_id: str, index: int | None) -> str:

@@ -13,6 +13,7 @@ from functools import partial
 from . import glue, outcome, payload, recovery
 from .diagnosis import could_not_pull
 from .errors import DefinitionGoneError
+from .fairness import in_turns
 from .gather import Gatherer, Waiting
 from .image.environment import Recipe
 from .image.provide import forget as forget_image
@@ -98,7 +99,7 @@ async def _run(task: Running) -> list[Verdict]:
         task.end_job()
     verdicts = await settle(session, task, task.followed)
     if needs is not None and any(each.job is not None and could_not_pull(each.job) for each in verdicts):
-        forget_image(session, task.settings, needs)
+        forget_image(session, task.settings, needs, kind.image)
     return verdicts
 
 
@@ -160,10 +161,10 @@ async def _send(session: Session, kind: Kind, together: list[Waiting[Parcel]]) -
         job_ids = await ship(session, kind, [each.content for each in together])
     except Exception as error:  # noqa: BLE001 — each of those who wait must learn of it
         for each in together:
-            each.job_id.set_exception(error)
+            each.fail(error)
     else:
-        for each, job_id in zip(together, job_ids, strict=True):
-            each.job_id.set_result(job_id)
+        async for each, job_id in in_turns(zip(together, job_ids, strict=True)):
+            each.submitted_as(job_id)
 
 
 async def cancel(settings: Settings, dispatch_id: str, node_id: int, group_id: int | None) -> None:

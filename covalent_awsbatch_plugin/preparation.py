@@ -74,6 +74,6 @@ async def kind_of(session: Session, task: Running, needs: Recipe | None) -> Kind
 
 def forget_kind(session: Session, gone: Kind, needs: Recipe | None) -> None:
     """Look for definition and image anew the next time: they are not there any more."""
-    definition.forget(session, gone.settings, gone.ground, gone.image)
+    definition.forget(session, gone.settings, gone.ground, gone.image, gone.definition_arn)
     if needs is not None:
-        forget_image(session, gone.settings, needs)
+        forget_image(session, gone.settings, needs, gone.image)

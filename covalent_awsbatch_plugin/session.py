@@ -208,13 +208,22 @@ class Session:
         """Return what lets so many of a lane in at a time, the same for all of this session."""
         return self._limits.setdefault((lane, at_once), asyncio.Semaphore(at_once))
 
-    def forget(self, key: Any) -> None:
-        """Make anew, the next time, what `once` keeps under this key."""
-        self._shared.pop(key, None)
+    def forget(self, key: Any, is_stale: Callable[[Any], bool] = lambda _: True) -> None:
+        """Make anew, the next time, what `once` keeps under this key.
+
+        Many tasks may find out together that it is stale: `is_stale` keeps what was made anew since.
+        """
+        found = self._shared.get(key)
+        if found is not None and found.done() and (_failed(found) or is_stale(found.result())):
+            del self._shared[key]
 
     def _forget_failure(self, key: Any, done: asyncio.Future[Any]) -> None:
-        if done.cancelled() or done.exception() is not None:
+        if _failed(done):
             self.forget(key)
+
+
+def _failed(done: asyncio.Future[Any]) -> bool:
+    return done.cancelled() or done.exception() is not None
 
 
 def _sdk_retries(service: str) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .contract import ENV_PAYLOAD
 from .errors import DefinitionGoneError, SubmissionError, UnclearSubmissionError
-from .job import JobStatus
+from .job import Job, JobStatus
 from .pace import Lane
 from .refusals import error_message, refused_as
 from .session import Session
@@ -153,6 +153,32 @@ async def queues(session: Session) -> list[str]:
     with refused_as(SubmissionError, "AWS Batch does not list its queues"):
         pages = session.batch_pages("describe_job_queues", "list the job queues", "jobQueues")
         return [each["jobQueueArn"] async for each in pages]
+
+
+async def newest_first(session: Session, queue: str, name_start: str) -> AsyncIterator[Job]:
+    """Yield the jobs and arrays of a queue whose names begin so, in whatever state, page after page.
+
+    Raises SubmissionError where AWS Batch does not list them.
+    """
+    # With a filter AWS lists all states, and the newest first.
+    filters = [{"name": "JOB_NAME", "values": [f"{name_start}*"]}]
+    with refused_as(SubmissionError, f"AWS Batch does not list the jobs of the queue {queue!r}"):
+        doing = f"list the jobs of {queue}"
+        pages = session.batch_pages("list_jobs", doing, "jobSummaryList", jobQueue=queue, filters=filters)
+        async for each in pages:
+            if each["jobName"].startswith(name_start):  # AWS's filter does not tell a from A
+                yield Job.from_aws(each)
+
+
+async def children(session: Session, array_id: str, status: JobStatus) -> list[Job]:
+    """Return the children of an array that are in a state.
+
+    Raises SubmissionError where AWS Batch does not list them.
+    """
+    wanted = {"arrayJobId": array_id, "jobStatus": status.value}
+    with refused_as(SubmissionError, f"AWS Batch does not list the children of the array {array_id}"):
+        pages = session.batch_pages("list_jobs", f"list children of {array_id}", "jobSummaryList", **wanted)
+        return [Job.from_aws(each) async for each in pages]
 
 
 async def any_recent(session: Session, queue: str, definition_arn: str, since: datetime) -> bool:

@@ -68,7 +68,7 @@ class Followed:
         self.flight = flight
         self._is_signed = False
         self._error: Exception | None = None
-        self._when_signed: Callable[[], None] | None = None
+        self._when_signed: tuple[Callable[[], None], ...] = ()
         self._ended: asyncio.Future[None] | None = None
 
     @property
@@ -89,11 +89,11 @@ class Followed:
             raise self._error
 
     def when_signed(self, function: Callable[[], None]) -> None:
-        """Call a function, the only one, when `sign` would return: it costs less than to wait."""
+        """Call a function when `sign` would return: it costs less than to wait."""
         if self._is_signed:
             function()
         else:
-            self._when_signed = function
+            self._when_signed = (*self._when_signed, function)
 
     async def end(self) -> Job | None:
         """Wait until the job has ended, and return it; None where AWS Batch does not know it any more.
@@ -143,11 +143,10 @@ class Followed:
         return True
 
     def _sign(self) -> None:
-        if not self._is_signed:
-            self._is_signed = True
-            if self._when_signed is not None:
-                self._when_signed()
-                self._when_signed = None
+        self._is_signed = True
+        functions, self._when_signed = self._when_signed, ()
+        for function in functions:
+            function()
 
     def resolve(self, job: Job | None) -> None:
         """Let those who wait know the job's end."""
@@ -216,7 +215,7 @@ class Watcher:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.flights: dict[str, _Flight] = {}
+        self._flights: dict[str, _Flight] = {}
         self._nodes: dict[_Bucket, dict[int, Followed]] = {}
         self._changed = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
@@ -239,14 +238,16 @@ class Watcher:
         """
         flight_id, index = split_id(job_id)
         now_s = time.monotonic()
-        flight = self.flights.get(flight_id)
+        flight = self._flights.get(flight_id)
         if flight is None:
             due_s = now_s + min(FIRST_INTERVAL_S, poll_interval_limit_s)
             flight = _Flight(
                 flight_id, bucket, dispatch_id, kind, poll_interval_limit_s, now_s, now_s, due_s, now_s
             )
-        followed = Followed(self, flight, index, node_ids)
-        self._enter(flight, followed)
+        followed = flight.members.get(index)
+        if followed is None:  # else somebody follows it already, through another handle
+            followed = Followed(self, flight, index, node_ids)
+            self._enter(followed)
         return followed
 
     def turnaround_s(self, kind: Hashable) -> float | None:
@@ -255,8 +256,8 @@ class Watcher:
 
     def hurry(self, followed: Followed) -> None:
         """Look at a job as if it were fresh."""
+        self._enter(followed)
         flight = followed.flight
-        self._enter(flight, followed)
         flight.active_s = time.monotonic()
         flight.reschedule(flight.active_s, None)
 
@@ -269,9 +270,11 @@ class Watcher:
         self._leave(followed)
         followed.resolve(job)
 
-    def _enter(self, flight: _Flight, followed: Followed) -> None:
+    def _enter(self, followed: Followed) -> None:
+        # It may come back, to wait for its end, when others of its array are followed anew.
+        flight = self._flights.setdefault(followed.flight.job_id, followed.flight)
+        followed.flight = flight
         flight.members[followed.index] = followed
-        self.flights[flight.job_id] = flight
         nodes = self._nodes.setdefault((flight.bucket, flight.dispatch_id), {})
         nodes.update(dict.fromkeys(followed.node_ids, followed))
         self._changed.set()
@@ -284,7 +287,7 @@ class Watcher:
         flight = followed.flight
         flight.members.pop(followed.index, None)
         if not flight.members:
-            self.flights.pop(flight.job_id, None)
+            self._flights.pop(flight.job_id, None)
         key = flight.bucket, flight.dispatch_id
         nodes = self._nodes.get(key, {})
         for node_id in followed.node_ids:
@@ -296,7 +299,7 @@ class Watcher:
         """Fail those who wait if the watcher itself fails: they would wait for ever."""
         error = None if done.cancelled() else done.exception()
         if isinstance(error, Exception):
-            for flight in list(self.flights.values()):
+            for flight in list(self._flights.values()):
                 self._fail(flight, error)
 
     def _fail(self, flight: _Flight, error: Exception) -> None:
@@ -309,10 +312,10 @@ class Watcher:
     async def _watch_all(self) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        while self.flights:
+        while self._flights:
             await self._sleep_until_due()
             horizon_s = time.monotonic() + GATHER_S
-            due = [flight for flight in self.flights.values() if flight.due_s <= horizon_s]
+            due = [flight for flight in self._flights.values() if flight.due_s <= horizon_s]
             try:
                 await self._look_at(due)
             except (AWSBatchError, BotoCoreError, ClientError) as error:
@@ -322,7 +325,7 @@ class Watcher:
 
     async def _sleep_until_due(self) -> None:
         self._changed.clear()
-        delay_s = min(flight.due_s for flight in self.flights.values()) - time.monotonic()
+        delay_s = min(flight.due_s for flight in self._flights.values()) - time.monotonic()
         if delay_s > 0:
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), delay_s)

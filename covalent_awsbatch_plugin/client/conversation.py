@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlparse
 
 from .. import arrays, contract, logs, payload, pipeline, recovery, watch
 from ..errors import JobFailedError, UnknownJobError
@@ -13,7 +12,7 @@ from ..job import Job, split_id
 from ..outcome import Verdict
 from ..payload import Group
 from ..running import Running
-from ..session import open_session
+from ..session import Session, open_session
 from ..settings import Settings
 from ..submit import Dependency
 
@@ -99,28 +98,48 @@ async def log_lines(task: Running, stream: str, position: logs.Position) -> list
 
 
 async def names_of(settings: Settings, batch_id: str) -> tuple[str, int]:
-    """Return run and number of a job by AWS Batch's own id: its environment names its pack.
+    """Return run and number of a job by AWS Batch's own id.
 
-    Raises UnknownJobError where AWS Batch does not know it, or it is none of ours.
+    Raises UnknownJobError where AWS Batch does not know it, or it is none of ours, or its pack is gone.
     """
-    session = open_session(settings)
+    session = pipeline.open_session(settings)
     job = (await watch.describe(session, [batch_id])).get(batch_id)
     if job is None:
         raise UnknownJobError(
             f"AWS Batch does not know the job {batch_id!r}, or not any more; the id that covalent-awsbatch "
             f"gave it, a run and a number, finds its outcome as long as it is in S3."
         )
-    key = urlparse(job.environment.get(contract.ENV_PAYLOAD, "")).path.removeprefix("/")
+    run_id = run_of(job)
+    number = number_of(job, await places(session, settings, run_id))
+    if number is None:
+        raise UnknownJobError(f"The bucket has no pack with the task of {batch_id!r} any more.")
+    return run_id, number
+
+
+def run_of(job: Job) -> str:
+    """Return the run that a job belongs to.
+
+    Raises UnknownJobError where it is none of ours.
+    """
     try:
-        dispatch_id, first_group_id = contract.pack_of(key)
+        return contract.run_of(job.name)[0]
     except ValueError as error:
-        raise UnknownJobError(f"The job {batch_id!r} ({job.name}) is none of covalent-awsbatch.") from error
-    index = split_id(batch_id)[1] or 0
-    packed = await payload.packs(session, settings.s3_bucket_name, dispatch_id)
-    found = {(each.first_group_id, each.index): group_id for group_id, each in packed.items()}
-    if (first_group_id, index) not in found:
-        raise UnknownJobError(f"The bucket has no pack {key!r} with the task of {batch_id!r} any more.")
-    return dispatch_id, found[first_group_id, index]
+        raise UnknownJobError(f"The job {job.id!r} ({job.name}) is none of covalent-awsbatch.") from error
+
+
+async def places(session: Session, settings: Settings, run_id: str) -> dict[tuple[int, int], int]:
+    """Return the numbers of a run's jobs by where they are: the first number of their pack, and an index.
+
+    Raises BucketError where the bucket cannot be read.
+    """
+    packed = await payload.packs(session, settings.s3_bucket_name, run_id)
+    return {(each.first_group_id, each.index): number for number, each in packed.items()}
+
+
+def number_of(job: Job, numbers: dict[tuple[int, int], int]) -> int | None:
+    """Return the number of a job of ours, or of an array's child, in its run; None where its pack is gone."""
+    first, index = contract.run_of(job.name)[1], split_id(job.id)[1]
+    return first if index is None else numbers.get((first, index))
 
 
 async def group_ids(settings: Settings, run_id: str) -> list[int]:

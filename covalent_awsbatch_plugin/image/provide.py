@@ -86,9 +86,9 @@ async def provide(
     return await session.once(_key(settings, made), make)
 
 
-def forget(session: Session, settings: Settings, made: Recipe) -> None:
-    """Look for the image anew the next time: it may have been deleted."""
-    session.forget(_key(settings, made))
+def forget(session: Session, settings: Settings, made: Recipe, gone_uri: str) -> None:
+    """Look for the image anew the next time, unless that was done since: this one may have been deleted."""
+    session.forget(_key(settings, made), lambda image: image.uri == gone_uri)
 
 
 def _key(settings: Settings, made: Recipe) -> tuple[str, str, str]:
