@@ -65,7 +65,7 @@ class Job:
 
     @classmethod
     def from_aws(cls, detail: dict[str, Any]) -> Job:
-        """Read a JobDetail of DescribeJobs, or a JobSummary of ListJobs; AWS leaves out what it has not got."""
+        """Read a JobDetail, or ListJobs' JobSummary of it; AWS leaves out what it has not got."""
         container = detail.get("container", {})
         array = detail.get("arrayProperties", {})
         return cls(

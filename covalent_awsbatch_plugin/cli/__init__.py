@@ -9,8 +9,12 @@ import click
 from covalent_awsbatch_plugin import __version__
 
 COMMANDS = {
+    "cancel": "End jobs, or whole arrays.",
     "image": "Make, look at and clear away the images that tasks run in.",
+    "job": "Tell everything about one job, or about a run.",
+    "jobs": "List the newest jobs of the queue.",
     "local": "Run AWS Batch, S3, IAM, STS and Logs on this machine.",
+    "logs": "Print what a job has written.",
 }
 """The subcommands and their one-line help; each is `command` in the module of its name."""
 

@@ -102,7 +102,7 @@ async def names_of(settings: Settings, batch_id: str) -> tuple[str, int]:
 
     Raises UnknownJobError where AWS Batch does not know it, or it is none of ours, or its pack is gone.
     """
-    session = pipeline.open_session(settings)
+    session = open_session(settings)
     job = (await watch.describe(session, [batch_id])).get(batch_id)
     if job is None:
         raise UnknownJobError(

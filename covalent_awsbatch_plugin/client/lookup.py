@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -78,13 +78,6 @@ def states_of(job: Job) -> dict[JobStatus, int]:
     if job.array_size is None:
         return {job.status: 1}
     return {status: count for status, count in job.children.items() if count} or {job.status: job.array_size}
-
-
-def unfinished_of(job: Job) -> int:
-    """Return how many jobs end where this one is ended; of an array, as far as AWS has counted."""
-    if job.status.is_final:
-        return 0
-    return max(1, sum(count for status, count in states_of(job).items() if not status.is_final))
 
 
 # --- to find ----------------------------------------------------------------------------------------------
@@ -185,9 +178,8 @@ def _is_ours(job: Job) -> bool:
 
 
 def _unknown(settings: Settings, given: str) -> UnknownJobError:
-    return UnknownJobError(
-        f"Neither the queue {settings.batch_queue!r} nor the bucket {settings.s3_bucket_name!r} knows {given!r}."
-    )
+    queue, bucket = settings.batch_queue, settings.s3_bucket_name
+    return UnknownJobError(f"Neither the queue {queue!r} nor the bucket {bucket!r} knows {given!r}.")
 
 
 # --- to tell ----------------------------------------------------------------------------------------------
@@ -260,7 +252,23 @@ def _printed(found: Found) -> list[str]:
 # --- to end -----------------------------------------------------------------------------------------------
 
 
-async def end(session: Session, jobs: Sequence[Job]) -> None:
+def unfinished(found: Member | Run) -> dict[str, Job]:
+    """Return what of it has not ended, by the ids that a person gives."""
+    if isinstance(found, Run):
+        return {id_of(job): job for job in found.jobs if not job.status.is_final}
+    return {} if found.job is None or found.job.status.is_final else {found.id: found.job}
+
+
+def how_many(jobs: Iterable[Job]) -> int:
+    """Return how many jobs end where these jobs and arrays do, as far as AWS has counted."""
+    return sum(max(1, _unfinished_children(job)) for job in jobs)
+
+
+def _unfinished_children(job: Job) -> int:
+    return sum(count for status, count in states_of(job).items() if not status.is_final)
+
+
+async def end(session: Session, jobs: Iterable[Job]) -> None:
     """End jobs and arrays, each with one call, as the client's own `cancel` would.
 
     Raises SetupError or botocore's ClientError where AWS refuses it.

@@ -65,12 +65,8 @@ def test_large_data_travel_beside_the_job_and_the_result_stays_in_s3_until_it_is
 # --- exceptions -----------------------------------------------------------------------------------------
 
 
-class Broke(Exception):
-    """An exception of the user's own."""
-
-
 def test_the_users_own_exception_is_raised_and_its_cause_tells_of_the_job(batch: AWSBatch):
-    class Overdrawn(Broke):
+    class Overdrawn(Exception):
         def __init__(self, account: str, by: int) -> None:
             super().__init__(f"{account} is overdrawn by {by}")
             self.by = by

@@ -65,13 +65,19 @@ class AWS:
         return self.calls().get("batch", {}).get("SubmitJob", 0)
 
     def jobs_of(self, dispatch_id: str) -> list[dict[str, Any]]:
-        """Return the jobs of a dispatch in full, oldest first."""
+        """Return the jobs of a dispatch in full, oldest first; of arrays their children, in their order."""
         filters = [{"name": "JOB_NAME", "values": [f"covalent-{dispatch_id}*"]}]
         found = self.batch.list_jobs(jobQueue=self.queue, filters=filters)["jobSummaryList"]
-        if not found:
-            return []
-        jobs = self.batch.describe_jobs(jobs=[each["jobId"] for each in found])["jobs"]
-        return sorted(jobs, key=lambda job: job["createdAt"])
+        ids: list[str] = []
+        for each in sorted(found, key=lambda job: job["createdAt"]):
+            size = each.get("arrayProperties", {}).get("size", 0)
+            ids += [f"{each['jobId']}:{index}" for index in range(size)] or [each["jobId"]]
+        jobs = [
+            job
+            for start in range(0, len(ids), 100)
+            for job in self.batch.describe_jobs(jobs=ids[start : start + 100])["jobs"]
+        ]
+        return sorted(jobs, key=lambda job: ids.index(job["jobId"]))
 
     def log_lines(self, job_id: str) -> list[str]:
         """Return what a job has written to CloudWatch Logs so far."""

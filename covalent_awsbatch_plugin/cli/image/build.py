@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from covalent_awsbatch_plugin.cli.image.options import (
-    ACCOUNT_OPTIONS,
-    ENVIRONMENT_OPTIONS,
-    in_one_sentence,
-    opened,
-    recipe_from,
-    with_options,
-)
+from covalent_awsbatch_plugin.cli.image.options import ENVIRONMENT_OPTIONS, REGISTRY_OPTIONS, opened, recipe_from
+from covalent_awsbatch_plugin.cli.options import in_one_sentence, with_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("build")
-@with_options(*ENVIRONMENT_OPTIONS, *ACCOUNT_OPTIONS)
+@with_options(*ENVIRONMENT_OPTIONS, *REGISTRY_OPTIONS)
 @in_one_sentence
 def build(**options: Any) -> None:
     """Build the image of an environment and push it, unless the registry has it.

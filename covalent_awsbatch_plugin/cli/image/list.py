@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from covalent_awsbatch_plugin.cli.image.options import (
-    ACCOUNT_OPTIONS,
-    MB,
-    in_one_sentence,
-    opened,
-    with_options,
-)
+from covalent_awsbatch_plugin.cli.image.options import MB, REGISTRY_OPTIONS, opened
+from covalent_awsbatch_plugin.cli.options import in_one_sentence, with_options
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.image.registry import StoredImage
@@ -21,11 +16,9 @@ if TYPE_CHECKING:
 SHORT_DIGEST_CHARS = 12
 """As `docker images` shows them."""
 
-PIPED_WIDTH = 200
-
 
 @click.command("list")
-@with_options(*ACCOUNT_OPTIONS)
+@with_options(*REGISTRY_OPTIONS)
 @in_one_sentence
 def list_images(**options: Any) -> None:
     """List the images of the repository, the last used first."""
@@ -44,18 +37,19 @@ def list_images(**options: Any) -> None:
 
 
 def _print_images(images: list[StoredImage]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    console = Console()
+    from covalent_awsbatch_plugin.cli.table import print_table
+
     columns = (Column("tag", no_wrap=True), "digest", Column("MB", justify="right"), "pushed", "last pulled")
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for image in images:
-        table.add_row(
+    rows = [
+        (
             " ".join(image.tags) or "(none)",
             image.digest.partition(":")[2][:SHORT_DIGEST_CHARS],
             f"{image.size_bytes / MB:.0f}",
             f"{image.pushed_at:%Y-%m-%d %H:%M}",
             f"{image.pulled_at:%Y-%m-%d}" if image.pulled_at else "",
         )
-    console.print(table, width=None if console.is_terminal else PIPED_WIDTH)
+        for image in images
+    ]
+    print_table(columns, rows)

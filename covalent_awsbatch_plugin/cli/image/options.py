@@ -1,31 +1,24 @@
-"""What the subcommands share: their options, the settings made of them, and errors as a person wants them."""
+"""What the subcommands for images share: their options, and the recipe made of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from covalent_awsbatch_plugin.cli import options as common
+from covalent_awsbatch_plugin.cli.options import ACCOUNT_OPTIONS
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.image.environment import Recipe
     from covalent_awsbatch_plugin.session import Session
     from covalent_awsbatch_plugin.settings import Settings
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 MB = 1_000_000
 
-ACCOUNT_OPTIONS = (
-    click.option("--credentials", help="AWS shared credentials file."),
-    click.option("--profile", help="Profile of the AWS configuration."),
-    click.option("--region", help="AWS region."),
-    click.option("--endpoint-url", help="Endpoint of all AWS services, such as a local AWS."),
-    click.option("--repository", "ecr_repo_name", help="ECR repository."),
-)
+REGISTRY_OPTIONS = (*ACCOUNT_OPTIONS, click.option("--repository", "ecr_repo_name", help="ECR repository."))
 
 PYTHON_VERSION = re.compile(r"\d+\.\d+(\.\w+)?")
 
@@ -50,60 +43,16 @@ ENVIRONMENT_OPTIONS = (
 )
 
 
-def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Give a command many options, in the order in which its help is to show them."""
-
-    def decorate(function: Command) -> Command:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def in_one_sentence(function: Command) -> Command:
-    """Show our own errors and AWS's as a person wants them: without a traceback."""
-
-    @wraps(function)
-    def run(**options: Any) -> Any:
-        from botocore.exceptions import ClientError
-
-        from covalent_awsbatch_plugin.errors import AWSBatchError
-        from covalent_awsbatch_plugin.settling import explain
-
-        try:
-            return function(**options)
-        except (AWSBatchError, ClientError) as error:
-            raise click.ClickException(explain(error)) from error
-
-    return run  # type: ignore[return-value]  # wraps() keeps the signature, which no type says
-
-
-def _settings(options: dict[str, Any]) -> Settings:
-    """Combine the options that are settings with Covalent's configuration; what is given wins."""
-    from covalent._shared_files.config import get_config
-
-    from covalent_awsbatch_plugin.settings import CONFIG_SECTION, Settings, resolve
-
-    given = {name: value for name, value in options.items() if name in Settings.model_fields and value}
-    if "requirements" in given:
-        given["requirements"] = list(given["requirements"])
-    if options.get("requirements_file"):
-        if "requirements" in given:
-            raise click.UsageError("Give --require or --requirements-file, not both.")
-        given["requirements"] = options["requirements_file"]
-    if options.get("covalent") == "none":
-        given["install_covalent"] = False
-    configured: Any = get_config(CONFIG_SECTION)
-    return resolve(given, configured).settings
-
-
 def opened(options: dict[str, Any]) -> tuple[Settings, Session]:
     """Return the settings that the options make, and the session of their account."""
-    from covalent_awsbatch_plugin.session import open_session
-
-    settings = _settings(options)
-    return settings, open_session(settings)
+    changed = dict(options)
+    if options.get("requirements_file"):
+        if options["requirements"]:
+            raise click.UsageError("Give --require or --requirements-file, not both.")
+        changed["requirements"] = options["requirements_file"]
+    if options.get("covalent") == "none":
+        changed["install_covalent"] = False
+    return common.opened(changed)
 
 
 async def recipe_from(session: Session, settings: Settings, options: dict[str, Any]) -> Recipe:

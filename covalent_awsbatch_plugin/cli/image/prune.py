@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from covalent_awsbatch_plugin.cli.image.options import (
-    ACCOUNT_OPTIONS,
-    MB,
-    in_one_sentence,
-    opened,
-    with_options,
-)
+from covalent_awsbatch_plugin.cli.image.options import MB, REGISTRY_OPTIONS, opened
+from covalent_awsbatch_plugin.cli.options import in_one_sentence, with_options
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.prune import Plan
@@ -32,7 +27,7 @@ DEFAULT_OLDER_THAN_DAYS = 30.0
     help="Days in which an image was neither pushed nor pulled nor used by a job.",
 )
 @click.option("--yes", is_flag=True, help="Do it; otherwise only show what would be done.")
-@with_options(*ACCOUNT_OPTIONS)
+@with_options(*REGISTRY_OPTIONS)
 @in_one_sentence
 def prune(*, older_than_days: float, yes: bool, **options: Any) -> None:
     """Delete images that no job has used for long, and deregister their job definitions.

@@ -9,19 +9,13 @@ from typing import Any
 
 import click
 
-from covalent_awsbatch_plugin.cli.image.options import (
-    ACCOUNT_OPTIONS,
-    ENVIRONMENT_OPTIONS,
-    in_one_sentence,
-    opened,
-    recipe_from,
-    with_options,
-)
+from covalent_awsbatch_plugin.cli.image.options import ENVIRONMENT_OPTIONS, REGISTRY_OPTIONS, opened, recipe_from
+from covalent_awsbatch_plugin.cli.options import in_one_sentence, with_options
 
 
 @click.command("show")
 @click.option("--dockerfile", is_flag=True, help="Print the Dockerfile and nothing else.")
-@with_options(*ENVIRONMENT_OPTIONS, *ACCOUNT_OPTIONS)
+@with_options(*ENVIRONMENT_OPTIONS, *REGISTRY_OPTIONS)
 @in_one_sentence
 def show(*, dockerfile: bool, **options: Any) -> None:
     """Show what the image of an environment is made from, and whether the registry has it."""

@@ -1,0 +1,67 @@
+"""Times and texts as a person reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+import click
+
+MINUTE_S = 60
+HOUR_S = 60 * MINUTE_S
+DAY_S = 24 * HOUR_S
+
+_NOT_SHOWN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What would do something to a terminal, or turn its text around, instead of standing there."""
+
+
+def escaped(line: str) -> str:
+    r"""Return a line of somebody else's as a terminal may have it: an escape character is shown as `\x1b`."""
+    return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+
+
+def last_lines(text: str, count: int) -> list[str]:
+    """Return the last lines of a text."""
+    return text.splitlines()[-count:]
+
+
+def span(seconds: float) -> str:
+    """Return a time in its two largest units, such as `3 min 20 s`."""
+    whole = max(0, round(seconds))
+    if whole < MINUTE_S:
+        return f"{whole} s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
+    if whole < DAY_S:
+        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
+    return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
+
+
+def now() -> datetime:
+    """Return the time of this moment, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def moment(time: datetime | None) -> str:
+    """Return a time in UTC to the second; empty where there is none."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else ""
+
+
+def iso(time: datetime | None) -> str | None:
+    """Return a time as programs read it."""
+    return time.isoformat(timespec="milliseconds") if time else None
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Print labels and what stands behind them; further lines of a text stand below its first.
+
+    A field without a text is left out.
+    """
+    present = [(label, text) for label, text in fields if text]
+    width = max((len(label) for label, _ in present), default=0) + 3
+    for label, text in present:
+        first, *others = [escaped(line) for line in text.splitlines()]
+        click.echo(click.style(label.ljust(width), bold=True) + first)
+        for line in others:
+            click.echo(" " * width + line)
