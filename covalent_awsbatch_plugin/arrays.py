@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from . import payload
 from .fairness import in_turns
 from .job import split_id
-from .outcome import Verdict
-from .payload import Group, Parcel
+from .payload import Group
 from .preparation import kind_of, needs_of
 from .running import Running, end, follow
 from .session import Session
-from .settling import all_cancelled, failures, settle
-from .shipment import Kind, shares, ship
+from .shipment import shares, ship
 from .submit import Dependency
 from .threads import in_thread
 
@@ -27,7 +24,7 @@ async def submit_array(
 
     Where they are more than an array may have, there are several; where they depend on each other one by
     one, each array also waits for the one before it. Raises what submission raises; tasks that have no job
-    then will not get one.
+    then, or were cancelled before, get none.
     """
     settings = tasks[0].settings
     _, needs = await needs_of(session, settings, groups[0])
@@ -37,56 +34,16 @@ async def submit_array(
     before: list[Dependency] = []
     remaining = iter(tasks)
     for share in shares(parcels, kind):
-        job_ids = await _ship_unless_cancelled(session, kind, share, tasks, [*depends_on, *before])
-        if job_ids and Dependency() in depends_on:
+        if all(task.is_cancelled for task in tasks):
+            return
+        job_ids = await ship(session, kind, share, [*depends_on, *before])
+        if Dependency() in depends_on:
             before = [Dependency(split_id(job_ids[0])[0])]
         # zip() takes of its first argument first: `remaining` must not lose one to the end of `job_ids`.
         async for job_id, task in in_turns(zip(job_ids, remaining, strict=False)):
-            await follow(session, task, job_id, kind.of_any_dispatch)
+            task.kind = kind
+            await follow(session, task, job_id)
     cancel_together([task for task in tasks if task.is_cancelled])
-
-
-async def _ship_unless_cancelled(
-    session: Session,
-    kind: Kind,
-    share: list[Parcel],
-    tasks: Sequence[Running],
-    depends_on: Sequence[Dependency],
-) -> list[str]:
-    if all(task.is_cancelled for task in tasks):
-        return []
-    return await ship(session, kind, share, depends_on)
-
-
-def start_settling(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
-    """Wait in the background for the end of a task of an array, and hand its verdict on."""
-    start_now = partial(_start_settling_now, session, task, settle_with)
-    # Ten thousand tasks that only wait would be a burden to all others, and to the garbage collector.
-    if task.followed is None:
-        start_now()
-    else:
-        task.followed.when_signed(start_now)
-
-
-def _start_settling_now(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
-    task.settling = asyncio.create_task(_settle_with(session, task, settle_with))
-
-
-async def _settle_with(session: Session, task: Running, settle_with: Callable[[Verdict], None]) -> None:
-    (verdict,) = await _settle_submitted(session, task)
-    task.settling = None
-    settle_with(verdict)
-
-
-async def _settle_submitted(session: Session, task: Running) -> list[Verdict]:
-    if task.followed is None:
-        if task.is_cancelled or task.error is None:
-            return all_cancelled(task)
-        return failures(task, task.error)
-    try:
-        return await settle(session, task, task.followed)
-    except Exception as error:  # noqa: BLE001 — as in run()
-        return failures(task, error)
 
 
 def cancel_together(tasks: Sequence[Running]) -> None:

@@ -11,19 +11,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from . import glue, outcome, payload, recovery
-from .diagnosis import could_not_pull
 from .errors import DefinitionGoneError
 from .fairness import in_turns
 from .gather import Gatherer, Waiting
-from .image.environment import Recipe
-from .image.provide import forget as forget_image
 from .outcome import Verdict
 from .payload import Call, Group, Parcel
 from .preparation import forget_kind, kind_of, needs_of, parcel_of
 from .running import Running, follow
 from .session import Session, open_session
 from .settings import Settings
-from .settling import all_cancelled, failures, settle
+from .settling import SettleWith, all_cancelled, failures, settle_when_signed
 from .shipment import Kind, ship
 from .threads import in_thread
 from .transportable import Transportable
@@ -32,29 +29,28 @@ from .watch import watcher_for
 running: dict[tuple[str, int], Running] = {}
 """The groups on their way, by dispatch and node, until their verdicts are fetched."""
 
+_beginning: set[asyncio.Task[None]] = set()
+"""An event loop itself does not keep its tasks."""
+
 
 def start(task: Running, calls: list[Call]) -> None:
-    """Set a task group on its way, in the background of this event loop."""
+    """Set a task group on its way, in the background of this event loop, where `cancel` can find it."""
     for node_id in task.node_ids:
         running[task.dispatch_id, node_id] = task
-    task.calls = calls
-    task.verdicts = asyncio.create_task(run(task))
+    launch(task, calls, task.verdicts.reach)
 
 
 async def ended(dispatch_id: str, node_ids: Sequence[int]) -> None:
     """Wait until the group of these nodes has its verdicts."""
-    task = running[dispatch_id, node_ids[0]]
-    if task.verdicts is not None:
-        await asyncio.wait([task.verdicts])
+    await running[dispatch_id, node_ids[0]].verdicts.wait()
 
 
 async def finish(dispatch_id: str, node_ids: Sequence[int]) -> list[Verdict] | None:
     """Return the verdicts on these nodes and forget their group; None where it was not started here."""
     task = running.get((dispatch_id, node_ids[0]))
-    if task is None or task.verdicts is None:
+    if task is None:
         return None
-    await asyncio.wait([task.verdicts])  # who gives up waiting does not end it
-    verdicts = task.verdicts.result()
+    verdicts = await task.verdicts.wait()
     for node_id in node_ids:
         running.pop((dispatch_id, node_id), None)
     return [verdict for verdict in verdicts if verdict.node_id in node_ids]
@@ -63,55 +59,57 @@ async def finish(dispatch_id: str, node_ids: Sequence[int]) -> list[Verdict] | N
 # --- the way of one group ---------------------------------------------------------------------------------
 
 
-async def run(task: Running) -> list[Verdict]:
-    """Walk the whole way of a task group and return a verdict for each of its nodes, whatever happens."""
-    if task.is_cancelled:
-        return all_cancelled(task)
+def launch(task: Running, calls: list[Call], settle_with: SettleWith) -> None:
+    """Set a task group on its way; there will be a verdict for each of its nodes, whatever happens."""
+    task.calls = calls
+    # `runner` is set when it has begun: before, a cancellation would keep it from giving any verdict.
+    _beginning.add(beginning := asyncio.create_task(_run(task, settle_with)))
+    beginning.add_done_callback(_beginning.discard)
+
+
+async def _run(task: Running, settle_with: SettleWith) -> None:
     task.runner = asyncio.current_task()
+    session: Session | None = None
+    verdicts: list[Verdict] | None = None
     try:
-        return await _run(task)
+        if task.is_cancelled:
+            raise asyncio.CancelledError
+        answered = await answer_glue(task.calls)
+        if answered is not None:
+            verdicts = [answered]
+        else:
+            session = open_session(task.settings)
+            await _until_submitted(session, task)
     except asyncio.CancelledError:
-        if task.is_cancelled and task.followed is None:
-            return all_cancelled(task)
-        raise
+        if not task.is_cancelled:
+            raise
+        verdicts = all_cancelled(task)
     except Exception as error:  # noqa: BLE001 — anything that escaped would leave the nodes RUNNING
-        return failures(task, error)
-    finally:
-        task.runner = None
-        task.note_submitted()
+        verdicts = failures(task, error)
+    task.runner = None
+    task.submitted.reach(None)
+    if verdicts is not None:
+        settle_with(verdicts)
+    elif session is not None and task.followed is not None:
+        settle_when_signed(session, task, task.followed, settle_with)
 
 
-async def _run(task: Running) -> list[Verdict]:
-    answered = await answer_glue(task.calls)
-    if answered is not None:
-        return [answered]
-    session = open_session(task.settings)
-    kind, needs, parcel = await _prepare(session, task)
-    try:
-        job_id = await _submit(session, task, kind, parcel)
-    except DefinitionGoneError:  # deregistered since it was found, and perhaps its image was deleted
-        forget_kind(session, kind, needs)
-        kind = await kind_of(session, task, needs)
-        job_id = await _submit(session, task, kind, parcel)
-    del parcel
-    task.followed = await follow(session, task, job_id, kind.of_any_dispatch)
-    if task.is_cancelled:
-        task.end_job()
-    verdicts = await settle(session, task, task.followed)
-    if needs is not None and any(each.job is not None and could_not_pull(each.job) for each in verdicts):
-        forget_image(session, task.settings, needs, kind.image)
-    return verdicts
-
-
-async def _prepare(session: Session, task: Running) -> tuple[Kind, Recipe | None, Parcel]:
-    """Do all that comes before the submission, but for the payload's own upload."""
+async def _until_submitted(session: Session, task: Running) -> None:
     group = Group(task.dispatch_id, task.group_id, list(task.calls))
     group, needs = await needs_of(session, task.settings, group)
-    kind = await kind_of(session, task, needs)
+    task.kind = await kind_of(session, task, needs)
     task.calls = ()
     parcel = await parcel_of(group)
     (parcel,) = await payload.upload_contents(session, task.settings.s3_bucket_name, [parcel])
-    return kind, needs, parcel
+    try:
+        job_id = await _submit(session, task, task.kind, parcel)
+    except DefinitionGoneError:  # deregistered since it was found, and perhaps its image was deleted
+        forget_kind(session, task.kind)
+        task.kind = await kind_of(session, task, needs)
+        job_id = await _submit(session, task, task.kind, parcel)
+    await follow(session, task, job_id)
+    if task.is_cancelled:
+        task.end_job()
 
 
 async def _submit(session: Session, task: Running, kind: Kind, parcel: Parcel) -> str:

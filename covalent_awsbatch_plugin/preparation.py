@@ -67,13 +67,19 @@ async def kind_of(session: Session, task: Running, needs: Recipe | None) -> Kind
         definition_arn=await definition.ensure(session, settings, ground, image),
         asked=settings.asked,
         settings=settings,
+        needs=needs,
         image=image,
         ground=ground,
     )
 
 
-def forget_kind(session: Session, gone: Kind, needs: Recipe | None) -> None:
+def forget_kind(session: Session, gone: Kind) -> None:
     """Look for definition and image anew the next time: they are not there any more."""
     definition.forget(session, gone.settings, gone.ground, gone.image, gone.definition_arn)
-    if needs is not None:
-        forget_image(session, gone.settings, needs, gone.image)
+    forget_image_of(session, gone)
+
+
+def forget_image_of(session: Session, kind: Kind) -> None:
+    """Look for the image anew the next time, if it is one of ours: it may have been deleted."""
+    if kind.needs is not None:
+        forget_image(session, kind.settings, kind.needs, kind.image)

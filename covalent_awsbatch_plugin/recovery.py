@@ -22,15 +22,15 @@ async def recover(task: Running) -> list[Verdict]:
         session = open_session(task.settings)
         job_id = await find_job(session, task.settings, task.dispatch_id, task.group_id)
         if job_id:
-            task.followed = await follow(session, task, job_id, kind="recovered")
+            followed = await follow(session, task, job_id)
             if task.is_cancelled:
                 task.end_job()
-            return await settle(session, task, task.followed)
+            return await settle(session, task, followed)
         return [await _settle_forgotten(session, task, node_id) for node_id in task.node_ids]
     except Exception as error:  # noqa: BLE001 — as in run()
         return failures(task, error)
     finally:
-        task.note_submitted()
+        task.submitted.reach(None)
 
 
 async def _settle_forgotten(session: Session, task: Running, node_id: int) -> Verdict:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import submit
 from .gather import Waiting
+from .milestone import Milestone
 from .outcome import Verdict
 from .payload import Call, Parcel
 from .session import Session, open_session
 from .settings import Settings
+from .shipment import Kind
 from .watch import Followed, watcher_for
 
 log = logging.getLogger(__name__)
@@ -40,38 +42,21 @@ class Running:
     notes: Sequence[str] = ()
     """What was done for the task outside its job; it goes before the task's stderr."""
     is_cancelled: bool = False
-    error: Exception | None = None
-    """What kept its array from being submitted."""
-    is_submitted: bool = False
-    """Whether AWS Batch has its job, or it has ended without."""
-    waiting_for_submission: Sequence[asyncio.Future[None]] = ()
+    submitted: Milestone[None] = field(default_factory=Milestone)
+    """Reached when AWS Batch has its job, or when it has ended without."""
+    kind: Kind | None = None
+    """What its job is like."""
     runner: asyncio.Task[Any] | None = None
     """What walks its way; until the task waits for its submission it may be given up at any moment."""
     waiting: Waiting[Parcel] | None = None
     followed: Followed | None = None
     ending: asyncio.Task[None] | None = None
-    verdicts: asyncio.Task[list[Verdict]] | None = None
-    settling: asyncio.Task[None] | None = None
+    verdicts: Milestone[list[Verdict]] = field(default_factory=Milestone)
 
     @property
     def job_id(self) -> str:
         """Return the id of the group's job, or child of an array; empty before its submission."""
         return "" if self.followed is None else self.followed.id
-
-    async def submitted(self) -> None:
-        """Wait until AWS Batch has the job, or the task has ended without."""
-        if not self.is_submitted:
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiting_for_submission = [*self.waiting_for_submission, waiting]
-            await waiting
-
-    def note_submitted(self) -> None:
-        """Tell those who wait that AWS Batch has the job, or will never have it."""
-        self.is_submitted = True
-        for waiting in self.waiting_for_submission:
-            if not waiting.done():
-                waiting.set_result(None)
-        self.waiting_for_submission = ()
 
     def cancel(self) -> None:
         """End the job, or keep it from being submitted; the verdicts follow when that is done.
@@ -92,18 +77,18 @@ class Running:
             self.ending = asyncio.create_task(end(self, self.followed.id, [self.followed]))
 
 
-async def follow(session: Session, task: Running, job_id: str, kind: Hashable) -> Followed:
-    """Begin to watch a group's job; one that was cancelled meanwhile is ended."""
+async def follow(session: Session, task: Running, job_id: str) -> Followed:
+    """Begin to watch a group's job."""
     watcher = await watcher_for(session)
     task.followed = watcher.follow(
         job_id,
         bucket=task.settings.s3_bucket_name,
         dispatch_id=task.dispatch_id,
         node_ids=task.node_ids,
-        kind=kind,
+        kind="recovered" if task.kind is None else task.kind.of_any_dispatch,
         poll_interval_limit_s=task.settings.poll_freq,
     )
-    task.note_submitted()
+    task.submitted.reach(None)
     return task.followed
 
 

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from . import outcome
+from .diagnosis import could_not_pull
 from .errors import AWSBatchError
 from .job import Job
 from .outcome import Found, Stored, Verdict
+from .preparation import forget_image_of
 from .refusals import error_message
 from .running import Running
 from .session import Session
 from .watch import Followed
+
+SettleWith = Callable[[list[Verdict]], None]
+"""Takes the verdicts on a group, when there are some."""
+
+
+def settle_when_signed(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
+    """See to a group's verdicts when there is something to see; until then nothing waits.
+
+    Ten thousand tasks that only wait would be a burden to all others, and to the garbage collector.
+    """
+    followed.when_signed(partial(_start, session, task, followed, settle_with))
+
+
+def _start(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
+    task.runner = asyncio.create_task(_settle_with(session, task, followed, settle_with))
+
+
+async def _settle_with(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
+    try:
+        verdicts = await settle(session, task, followed)
+    except Exception as error:  # noqa: BLE001 — anything that escaped would leave the nodes RUNNING
+        verdicts = failures(task, error)
+    task.runner = None
+    settle_with(verdicts)
 
 
 async def settle(session: Session, task: Running, followed: Followed) -> list[Verdict]:
@@ -20,14 +49,17 @@ async def settle(session: Session, task: Running, followed: Followed) -> list[Ve
     await followed.sign()
     found = await _find(session, task, followed)
     job: Job | None = None
-    if not all(isinstance(each, Stored) and each.has_value for each in found.values()):
+    if not all(map(_has_value, found.values())):
         # It may yet be retried; and what AWS Batch says of the job belongs into the error.
         job = await followed.end()
+        if job is not None and task.kind is not None and could_not_pull(job):
+            forget_image_of(session, task.kind)
         found = await _find(session, task, followed)
     # After a restart only the job itself remembers that the user cancelled it.
     cancelled_before = job is not None and job.status_reason == task.cancel_reason
-    verdicts = [
-        await outcome.settle(
+    verdicts: list[Verdict] = []
+    for node_id, each in found.items():
+        verdict = await outcome.settle(
             session,
             task.settings,
             node_id=node_id,
@@ -36,22 +68,23 @@ async def settle(session: Session, task: Running, followed: Followed) -> list[Ve
             job_id=followed.id,
             was_cancelled=cancelled_before or task.is_cancelled,
         )
-        for node_id, each in found.items()
-    ]
+        verdicts.append(verdict)
     if not task.notes:
         return verdicts
     notes = "".join(f"{note}\n" for note in task.notes)
     return [replace(verdict, stderr=notes + verdict.stderr) for verdict in verdicts]
 
 
+def _has_value(found: Found) -> bool:
+    return isinstance(found, Stored) and found.has_value
+
+
 async def _find(session: Session, task: Running, followed: Followed) -> dict[int, Found]:
-    attempts = followed.attempts
-    return {
-        node_id: await outcome.find(
-            session, task.settings, task.dispatch_id, node_id, attempts.get(node_id, ())
-        )
-        for node_id in task.node_ids
-    }
+    found: dict[int, Found] = {}
+    for node_id in task.node_ids:  # no comprehension: it would be a coroutine more for each that waits
+        attempts = followed.attempts.get(node_id, ())
+        found[node_id] = await outcome.find(session, task.settings, task.dispatch_id, node_id, attempts)
+    return found
 
 
 def all_cancelled(task: Running) -> list[Verdict]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import contract, payload, submit
+from .image.environment import Recipe
 from .job import child_id
 from .payload import Parcel
 from .preflight import Ground
@@ -27,6 +28,8 @@ class Kind:
     """It stands for the image, the roles and the logging."""
     asked: tuple[Any, ...]
     settings: Settings = field(compare=False)
+    needs: Recipe | None = field(compare=False)
+    """The recipe of its image; None where the user has set the image."""
     image: str = field(compare=False)
     ground: Ground = field(compare=False)
 

@@ -10,9 +10,10 @@ FLOORS = [
     {"awsbatch", "client", "local"},
     {"covalent_assets", "pipeline", "prune"},
     {"arrays", "recovery"},
-    {"preparation", "settling"},
-    {"running", "shipment"},
-    {"outcome"},
+    {"settling"},
+    {"preparation"},
+    {"running"},
+    {"outcome", "shipment"},
     {"watch", "submit", "image", "definition", "payload", "logs", "glue"},
     {"preflight", "diagnosis"},
     {"session", "job", "runtime"},
@@ -20,7 +21,7 @@ FLOORS = [
     {"contract", "transportable", "pace", "gather", "refusals"},
     {"settings"},
     {"requirements", "configuration"},
-    {"account", "errors", "docker_client", "threads", "fairness", "background", "progress"},
+    {"account", "errors", "docker_client", "threads", "fairness", "milestone", "background", "progress"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from covalent_awsbatch_plugin.cli import summary
 from covalent_awsbatch_plugin.cli.options import JOB_OPTIONS, in_one_sentence, opened, with_options
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.client.lookup import Member, Run
     from covalent_awsbatch_plugin.job import Job
-    from covalent_awsbatch_plugin.session import Session
-    from covalent_awsbatch_plugin.settings import Settings
 
 
 @click.command("cancel")
@@ -27,27 +26,64 @@ def command(*, job_ids: tuple[str, ...], yes: bool, **options: Any) -> None:
     ID is what `jobs` shows, or AWS Batch's own. Asks before it ends more than one job. What has ended or is
     not known is said, the others are ended all the same, and the exit code is 1.
     """
+    from covalent_awsbatch_plugin.client import lookup
 
-    async def work() -> bool:
-        from covalent_awsbatch_plugin.client import lookup
-        from covalent_awsbatch_plugin.errors import UnknownJobError
-
-        settings, session = opened(options)
-        wanted: dict[str, Job] = {}
-        is_complete = True
-        for given in dict.fromkeys(job_ids):
-            try:
-                wanted |= await _unfinished(session, settings, given)
-            except UnknownJobError as error:
-                click.echo(f"Error: {error}", err=True)
-                is_complete = False
-        count = sum(lookup.unfinished_of(job) for job in wanted.values())
-        if count > 1 and not yes:
-            click.confirm(f"End {count} jobs?", abort=True, err=True)
-        await lookup.end(session, list(wanted.values()))
-        for shown_id, job in wanted.items():
-            click.echo(_told(shown_id, job))
-        return is_complete
-
-    if not asyncio.run(work()):
+    found, refusals = asyncio.run(_find(job_ids, options))
+    for refusal in refusals:
+        click.echo(f"Error: {refusal}", err=True)
+    wanted = lookup.unfinished(found)
+    count = lookup.how_many(job for _, job in wanted)
+    # Not on an event loop: there Ctrl-C would not end the question.
+    if count > 1 and not yes:
+        click.confirm(f"End {count} jobs?", abort=True, err=True)
+    asyncio.run(_end([job for _, job in wanted], options))
+    for shown_id, job in wanted:
+        click.echo(_said(shown_id, job))
+    if refusals:
         raise SystemExit(1)
+
+
+async def _find(job_ids: tuple[str, ...], options: dict[str, Any]) -> tuple[list[Member | Run], list[str]]:
+    """Return what is to be ended, and why the rest is not."""
+    from covalent_awsbatch_plugin.client import lookup
+    from covalent_awsbatch_plugin.errors import UnknownJobError
+
+    settings, session = opened(options)
+    found: list[Member | Run] = []
+    refusals: list[str] = []
+    for given in dict.fromkeys(job_ids):
+        try:
+            each = await lookup.look_up(session, settings, given)
+        except UnknownJobError as error:
+            refusals.append(str(error))
+            continue
+        if lookup.unfinished([each]):
+            found.append(each)
+        else:
+            refusals.append(_refusal(each))
+    return found, refusals
+
+
+async def _end(jobs: list[Job], options: dict[str, Any]) -> None:
+    from covalent_awsbatch_plugin.client import lookup
+
+    _, session = opened(options)
+    await lookup.end(session, jobs)
+
+
+def _refusal(found: Member | Run) -> str:
+    from covalent_awsbatch_plugin.client.lookup import Run
+
+    if isinstance(found, Run):
+        states = f"has ended: {summary.in_words(found.states)}" if found.jobs else "is forgotten by AWS Batch"
+        return f"The run {found.id} {states}."
+    if found.job is None:
+        return f"AWS Batch does not know the job {found.id}, or not any more."
+    return f"The job {found.id} has ended: {found.job.status.value}."
+
+
+def _said(shown_id: str, job: Job) -> str:
+    from covalent_awsbatch_plugin.client.lookup import states_of
+
+    kind = "job" if job.array_size is None else "array"
+    return f"AWS Batch ends the {kind} {shown_id} ({summary.in_words(states_of(job))})."

@@ -22,7 +22,7 @@ def terminal_width() -> int | None:
 
 
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[Text | str]]) -> None:
-    """Print rows under their headings, without lines; texts as they stand, and a row on one line in a pipe."""
+    """Print rows under their headings; texts as they stand, and in a pipe each row on a line of its own."""
     from rich.console import Console
     from rich.table import Table
 

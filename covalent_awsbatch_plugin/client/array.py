@@ -12,7 +12,7 @@ from .. import background, contract
 from ..progress import Bar
 from ..running import Running
 from . import conversation
-from .job import Job
+from .job import Job, all_ended
 from .pickles import Raised
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class JobArray(Sequence[Job[T]]):
 
     def cancel(self) -> None:
         """End all that have not ended, the whole array with one call; does not wait for it."""
-        background.start(conversation.cancel_all(self.tasks))
+        background.start(conversation.cancel_all([job.task for job in self if not job.done()]))
 
     @property
     def exit_codes(self) -> list[int | None]:
@@ -114,7 +114,7 @@ class JobArray(Sequence[Job[T]]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> list[T]:
-        await asyncio.to_thread(self.wait)
+        await all_ended(self)
         return await asyncio.to_thread(lambda: list(self.results()))
 
     def show_progress(self, label: str) -> None:

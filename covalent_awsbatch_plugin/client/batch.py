@@ -84,14 +84,13 @@ class AWSBatch:
             {name: pickled(each) for name, each in kwargs.items()},
         )
         job: Job[T] = Job(self._task(self._run_id, number))
+        awaited = _awaited(depends_on)
         self._keep([job])
         if depends_on:
             group = Group(self._run_id, number, [call])
-            awaited = _awaited(depends_on)
             background.start(conversation.run_array([job.task], [group], [job.settle], awaited))
         else:
-            job.task.calls = [call]
-            background.start(conversation.run(job.task, job.settle))
+            background.start(conversation.run(job.task, call, job.settle))
         return job
 
     def map(
@@ -169,7 +168,7 @@ class AWSBatch:
         run_id, separator, number = job_id.partition(ID_SEPARATOR)
         if not separator:
             run_id, group_id = background.wait_for(conversation.names_of(self.settings, job_id))
-        elif number.isdigit():
+        elif number.isdecimal():
             group_id = int(number)
         else:
             raise UnknownJobError(f"{job_id!r} is no job's id, such as 'f-0a1b2c3d4e5f/0'.")

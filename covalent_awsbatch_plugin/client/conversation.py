@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import arrays, contract, logs, payload, pipeline, recovery, watch
 from ..errors import JobFailedError, UnknownJobError
 from ..fairness import in_turns
 from ..job import Job, split_id
-from ..outcome import Verdict
-from ..payload import Group
+from ..payload import Call, Group
 from ..running import Running
 from ..session import Session, open_session
 from ..settings import Settings
+from ..settling import SettleWith, all_cancelled, failures, settle_when_signed
 from ..submit import Dependency
-
-Settle = Callable[[Verdict], None]
-"""Takes the verdict on one job."""
 
 
 @dataclass(frozen=True)
@@ -29,32 +26,38 @@ class Awaited:
     n_to_n: bool = False
 
 
-async def run(task: Running, settle: Settle) -> None:
+async def run(task: Running, call: Call, settle_with: SettleWith) -> None:
     """Run a task, gathered with others."""
-    (verdict,) = await pipeline.run(task)
-    settle(verdict)
+    pipeline.launch(task, [call], settle_with)
 
 
 async def run_array(
-    tasks: Sequence[Running], groups: list[Group], settles: Sequence[Settle], awaited: Sequence[Awaited]
+    tasks: Sequence[Running],
+    groups: list[Group],
+    settle_with: Sequence[SettleWith],
+    awaited: Sequence[Awaited],
 ) -> None:
     """Run tasks of one function as an array job of their own."""
     session = open_session(tasks[0].settings)
+    problem: Exception | None = None
     try:
         depends_on = [each for one in awaited for each in await _dependencies(one, len(tasks))]
         await arrays.submit_array(session, tasks, groups, depends_on)
     except Exception as error:  # noqa: BLE001 — it belongs to those who wait for the tasks
-        for task in tasks:
-            task.error = task.error or error
-            task.note_submitted()
-    async for task, settle in in_turns(zip(tasks, settles, strict=True)):
-        arrays.start_settling(session, task, settle)
+        problem = error
+    async for task, settle in in_turns(zip(tasks, settle_with, strict=True)):
+        task.submitted.reach(None)
+        if task.followed is not None:
+            settle_when_signed(session, task, task.followed, settle)
+        elif problem is not None and not task.is_cancelled:
+            settle(failures(task, problem))
+        else:
+            settle(all_cancelled(task))
 
 
-async def recover(task: Running, settle: Settle) -> None:
+async def recover(task: Running, settle_with: SettleWith) -> None:
     """Find a task that another process has submitted, and follow it to its end."""
-    (verdict,) = await recovery.recover(task)
-    settle(verdict)
+    settle_with(await recovery.recover(task))
 
 
 async def _dependencies(awaited: Awaited, size: int) -> list[Dependency]:
@@ -74,7 +77,7 @@ async def _dependencies(awaited: Awaited, size: int) -> list[Dependency]:
 
 
 async def _job_id(task: Running, awaited_id: str) -> str:
-    await task.submitted()
+    await task.submitted.wait()
     if task.job_id == "":
         raise JobFailedError(f"It was to wait for {awaited_id}, which was not submitted: see that job.")
     return task.job_id

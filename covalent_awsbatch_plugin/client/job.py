@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timezone
 from functools import cached_property
@@ -19,6 +20,8 @@ from ..outcome import Verdict, VerdictStatus
 from ..running import Running
 from . import conversation
 from .pickles import Raised, entry, unpickled, unpickled_exception
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -121,21 +124,21 @@ class Job(Generic[T]):
         return True
 
     def add_done_callback(self, function: Callable[[Job[T]], Any]) -> None:
-        """Call a function with this job when it has ended, in a thread that it must not hold up."""
+        """Call a function with this job when it has ended, in a thread that it must not hold up.
+
+        What it raises is logged.
+        """
         with _settling:
             if self._verdict is None:
                 self._when_done = (*self._when_done, function)
                 return
-        function(self)
+        self._tell(function)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> T:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        self.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-        await ended.wait()
+        await all_ended([self])
         return await asyncio.to_thread(self.result)  # a large value is fetched from S3 now
 
     # --- what AWS knows of it -------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ class Job(Generic[T]):
 
     def wait_until_submitted(self) -> None:
         """Wait until AWS Batch has the job, or it has ended without."""
-        background.wait_for(self.task.submitted())
+        background.wait_for(self.task.submitted.wait())
 
     # --- within this package --------------------------------------------------------------------------------
 
@@ -237,13 +240,19 @@ class Job(Generic[T]):
         else:
             yield self._value
 
-    def settle(self, verdict: Verdict) -> None:
-        """Take the verdict; called once, from the event loop."""
+    def settle(self, verdicts: list[Verdict]) -> None:
+        """Take the verdict, which is the only one; called once, from the event loop."""
         with _settling:
-            self._verdict = verdict
+            (self._verdict,) = verdicts
             functions, self._when_done = self._when_done, ()
         for function in functions:
+            self._tell(function)
+
+    def _tell(self, function: Callable[[Job[T]], Any]) -> None:
+        try:
             function(self)
+        except Exception:
+            log.exception("A callback of the job %s failed", self.id)
 
     def _ended(self, timeout: float | None) -> Verdict:
         if self._verdict is None:
@@ -286,3 +295,25 @@ def _or_raised(item: Any) -> Any:
     if isinstance(item, Raised):
         raise item.error
     return item
+
+
+async def all_ended(jobs: Sequence[Job[Any]]) -> None:
+    """Wait for jobs on any event loop; who gives up waiting leaves no thread that waits on."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    left = len(jobs)
+
+    def count_down(_: Job[Any]) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            ended.set()
+
+    def note_end(job: Job[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits any more
+            loop.call_soon_threadsafe(count_down, job)
+
+    for job in jobs:
+        job.add_done_callback(note_end)
+    if jobs:
+        await ended.wait()

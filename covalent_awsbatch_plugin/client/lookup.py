@@ -252,11 +252,22 @@ def _printed(found: Found) -> list[str]:
 # --- to end -----------------------------------------------------------------------------------------------
 
 
-def unfinished(found: Member | Run) -> dict[str, Job]:
-    """Return what of it has not ended, by the ids that a person gives."""
-    if isinstance(found, Run):
-        return {id_of(job): job for job in found.jobs if not job.status.is_final}
-    return {} if found.job is None or found.job.status.is_final else {found.id: found.job}
+def unfinished(found: Iterable[Member | Run]) -> list[tuple[str, Job]]:
+    """Return what has not ended, by the ids that a person gives, each but once.
+
+    A child of an array that is among them ends with it.
+    """
+    jobs: dict[str, tuple[str, Job]] = {}
+    for each in found:
+        if isinstance(each, Run):
+            jobs |= {job.id: (id_of(job), job) for job in each.jobs}
+        elif each.job is not None:
+            jobs[each.job.id] = each.id, each.job
+    return [
+        (shown_id, job)
+        for job_id, (shown_id, job) in jobs.items()
+        if not job.status.is_final and (split_id(job_id)[1] is None or split_id(job_id)[0] not in jobs)
+    ]
 
 
 def how_many(jobs: Iterable[Job]) -> int:

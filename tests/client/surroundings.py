@@ -13,7 +13,7 @@ from typing import Any
 from covalent_awsbatch_plugin.client import Job
 from tests.e2e.surroundings import AWS, eventually
 
-LONG_S = 100
+LONG_S = 60
 """Nothing takes so long here: who waits longer waits for ever."""
 
 

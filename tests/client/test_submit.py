@@ -51,7 +51,9 @@ def test_large_data_travel_beside_the_job_and_the_result_stays_in_s3_until_it_is
     job = batch.submit(lambda data: data[::-1], data)
     job.wait(LONG_S)
     run_id = job.id.split("/")[0]
-    objects = aws.s3.list_objects_v2(Bucket=aws.settings["s3_bucket_name"], Prefix=f"covalent-awsbatch/{run_id}")
+    objects = aws.s3.list_objects_v2(
+        Bucket=aws.settings["s3_bucket_name"], Prefix=f"covalent-awsbatch/{run_id}"
+    )
     sizes = {each["Key"].split("/")[2]: each["Size"] for each in objects["Contents"]}
     assert sizes["inputs"] > LARGE_BYTES
     assert sizes["packs"] < 10_000
@@ -68,8 +70,11 @@ def test_large_data_travel_beside_the_job_and_the_result_stays_in_s3_until_it_is
 def test_the_users_own_exception_is_raised_and_its_cause_tells_of_the_job(batch: AWSBatch):
     class Overdrawn(Exception):
         def __init__(self, account: str, by: int) -> None:
-            super().__init__(f"{account} is overdrawn by {by}")
+            super().__init__(account, by)
             self.by = by
+
+        def __str__(self) -> str:
+            return f"{self.args[0]} is overdrawn by {self.by}"
 
     def withdraw() -> None:
         raise Overdrawn("A-1", 7)
@@ -91,21 +96,23 @@ def test_what_cannot_travel_or_would_end_the_driver_becomes_a_text(batch: AWSBat
             super().__init__(text)
             self.lock = threading.Lock()
 
-    class Vain(Exception):
-        def __reduce__(self) -> str:
-            raise RuntimeError("no")
+    class Worded(Exception):
+        def __init__(self, what: str, how: str) -> None:
+            super().__init__(f"{what} {how}")
+
+    raised = {
+        "Stubborn": lambda: Stubborn("it was enough"),
+        "Worded": lambda: Worded("it was", "enough"),
+        "SystemExit": lambda: SystemExit("it was enough"),
+        "KeyboardInterrupt": lambda: KeyboardInterrupt("it was enough"),
+    }
 
     def fail(kind: str) -> None:
-        import sys
+        raise raised[kind]()
 
-        if kind == "SystemExit":
-            sys.exit("it was enough")
-        raise {"Stubborn": Stubborn, "Vain": Vain, "KeyboardInterrupt": KeyboardInterrupt}[kind]("it was enough")
-
-    kinds = ["Stubborn", "Vain", "SystemExit", "KeyboardInterrupt"]
-    found = list(batch.map(fail, kinds).results(return_exceptions=True, timeout=LONG_S))
-    assert [type(each) for each in found] == [JobFailedError] * 4
-    for kind, error in zip(kinds, found, strict=True):
+    found = list(batch.map(fail, raised).results(return_exceptions=True, timeout=LONG_S))
+    assert [type(each) for each in found] == [JobFailedError] * len(raised)
+    for kind, error in zip(raised, found, strict=True):
         assert f"{kind}: it was enough" in str(error)
 
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from covalent_awsbatch_plugin.cli.image.options import ENVIRONMENT_OPTIONS, REGISTRY_OPTIONS, opened, recipe_from
+from covalent_awsbatch_plugin.cli.image.options import (
+    ENVIRONMENT_OPTIONS,
+    REGISTRY_OPTIONS,
+    opened,
+    recipe_from,
+)
 from covalent_awsbatch_plugin.cli.options import in_one_sentence, with_options
 
 if TYPE_CHECKING:

@@ -9,7 +9,12 @@ from typing import Any
 
 import click
 
-from covalent_awsbatch_plugin.cli.image.options import ENVIRONMENT_OPTIONS, REGISTRY_OPTIONS, opened, recipe_from
+from covalent_awsbatch_plugin.cli.image.options import (
+    ENVIRONMENT_OPTIONS,
+    REGISTRY_OPTIONS,
+    opened,
+    recipe_from,
+)
 from covalent_awsbatch_plugin.cli.options import in_one_sentence, with_options
 
 
