@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from .contract import RUNTIME_COMMAND
@@ -44,6 +44,11 @@ def _key(wanted: dict[str, Any]) -> tuple[str, str]:
 
 def request(settings: Settings, ground: Ground, image: str) -> dict[str, Any]:
     """Return the RegisterJobDefinition request; its name ends in a hash of all the rest."""
+    return _request(settings.batch_job_definition_name, settings.batch_job_log_group_name, ground, image)
+
+
+@lru_cache
+def _request(base_name: str, log_group: str, ground: Ground, image: str) -> dict[str, Any]:
     container: dict[str, Any] = {
         "image": image,
         "command": list(RUNTIME_COMMAND),
@@ -53,17 +58,17 @@ def request(settings: Settings, ground: Ground, image: str) -> dict[str, Any]:
         container["jobRoleArn"] = ground.job_role_arn
     if ground.execution_role_arn:
         container["executionRoleArn"] = ground.execution_role_arn
-    if settings.batch_job_log_group_name:
+    if log_group:
         container["logConfiguration"] = {
             "logDriver": "awslogs",
             "options": {
-                "awslogs-group": settings.batch_job_log_group_name,
+                "awslogs-group": log_group,
                 "awslogs-region": ground.identity.region,
             },
         }
     content = {"type": "container", "platformCapabilities": ["EC2"], "containerProperties": container}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    name = f"{settings.batch_job_definition_name}-{digest[:DEFINITION_HASH_CHARS]}"
+    name = f"{base_name}-{digest[:DEFINITION_HASH_CHARS]}"
     return {"jobDefinitionName": name, **content}
 
 

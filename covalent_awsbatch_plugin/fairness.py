@@ -1,15 +1,16 @@
-"""Long loops on an event loop that others use too."""
+"""Much to do on an event loop that others use too: a little in each of its rounds."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 TURN_SIZE = 100
-"""Of items that take some ten microseconds each: a turn is over in a few milliseconds."""
+"""Of items that take up to a hundred microseconds each: a turn is over in some milliseconds."""
 
 
 async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
@@ -18,3 +19,39 @@ async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
         yield item
         if number % TURN_SIZE == 0:
             await asyncio.sleep(0)
+
+
+class Turnstile:
+    """Lets a turn's worth of tasks through in each round of the event loop, in the order in which they came.
+
+    Thousands may wait for the same thing; when it comes they would all go on in one round.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._let_through = 0
+        self._is_turning = False
+
+    async def pass_through(self) -> None:
+        """Wait for one's turn."""
+        loop = asyncio.get_running_loop()
+        if not self._is_turning:
+            self._is_turning = True
+            loop.call_soon(self._turn)
+        if self._let_through < TURN_SIZE and not self._waiting:
+            self._let_through += 1
+            return
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _turn(self) -> None:
+        self._let_through = 0
+        while self._waiting and self._let_through < TURN_SIZE:
+            turn = self._waiting.popleft()
+            if not turn.done():  # it may have been cancelled
+                turn.set_result(None)
+                self._let_through += 1
+        self._is_turning = self._let_through > 0
+        if self._is_turning:
+            asyncio.get_running_loop().call_soon(self._turn)

@@ -19,6 +19,7 @@ from .diagnosis import diagnose, ran_out_of_memory
 from .errors import AWSBatchError, BucketError
 from .glue import CONTAINER_KEY, Composed
 from .job import Job
+from .refusals import store_message
 from .session import Session
 from .settings import Settings
 from .transportable import Transportable
@@ -218,7 +219,8 @@ async def attempts_of(session: Session, bucket: str, dispatch_id: str, node_id: 
     try:
         keys = [meta["path"] async for batch in obstore.list(store, prefix) for meta in batch]
     except BaseError as error:
-        raise BucketError(f"The task's outcome cannot be looked for in S3: {error}") from error
+        said = store_message(error)
+        raise BucketError(f"The task's outcome cannot be looked for in {bucket!r}: {said}") from error
     return [contract.outcome_of(key)[1] for key in keys]
 
 
@@ -244,7 +246,8 @@ async def _get(store: Any, key: str) -> Stored | None:
     except (NotFoundError, FileNotFoundError):
         return None
     except BaseError as error:
-        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {error}") from error
+        said = store_message(error)
+        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {said}") from error
 
     def text(section: contract.Section) -> bytes:
         data, at = (rest, section.offset - value_end) if rest else (start, section.offset)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from . import contract, requirements
 from .errors import BucketError
+from .refusals import store_message
 from .session import Session
 from .threads import in_thread
 
@@ -263,7 +264,8 @@ def _put_stream(store: Any, bucket: str, key: str, chunks: Callable[[], Iterator
 
 def _refusal(bucket: str, key: str, error: Exception) -> BucketError:
     return BucketError(
-        f"The S3 bucket {bucket!r} did not take the object {key!r}: {error}. Check s3:PutObject."
+        f"The S3 bucket {bucket!r} did not take the object {key!r}: {store_message(error)} "
+        f"Check s3:PutObject."
     )
 
 
@@ -310,7 +312,8 @@ async def packs(session: Session, bucket: str, dispatch_id: str) -> dict[int, Pa
             for index, group_id in enumerate(group_ids):
                 found[group_id] = Packed(group_ids[0], index, len(group_ids))
     except BaseError as error:
-        raise BucketError(f"The packs of {dispatch_id} cannot be read from {bucket!r}: {error}") from error
+        said = store_message(error)
+        raise BucketError(f"The packs of {dispatch_id} cannot be read from {bucket!r}: {said}") from error
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -83,3 +84,11 @@ def error_message(error: Any) -> str:
     answered = getattr(error, "response", None) or {}
     text = str(answered.get("Error", {}).get("Message", "")) or str(error)
     return text if text.endswith(".") else f"{text}."
+
+
+def store_message(error: Exception) -> str:
+    """Return what an error of obstore's says: S3's own code and text, or else its first line."""
+    text = str(error).strip()
+    answered = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
+    said = ": ".join(answered.groups()) if answered else text.partition("\n")[0]
+    return said if said.endswith(".") else f"{said}."

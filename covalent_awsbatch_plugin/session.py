@@ -23,6 +23,7 @@ import anyio.to_thread
 
 from .account import Account
 from .errors import CredentialsError, SetupError
+from .fairness import Turnstile
 from .pace import Lane, Pace, pace_for
 from .patience import CALL_ATTEMPTS, NEVER_REPEATED, Patience
 from .refusals import explained
@@ -65,6 +66,7 @@ class Session:
         self._clients: dict[str, Any] = {}
         self._stores: dict[str, Any] = {}
         self._shared: dict[Any, asyncio.Future[Any]] = {}
+        self._turnstile = Turnstile()
         self._limits: dict[tuple[str, int], asyncio.Semaphore] = {}
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
@@ -202,7 +204,10 @@ class Session:
             found = asyncio.ensure_future(make())
             self._shared[key] = found
             found.add_done_callback(partial(self._forget_failure, key))
-        return found.result() if found.done() else await asyncio.shield(found)
+        if not found.done():
+            await asyncio.wait([found])  # who gives up waiting does not end it for the others
+            await self._turnstile.pass_through()
+        return found.result()
 
     def limit(self, lane: str, at_once: int) -> asyncio.Semaphore:
         """Return what lets so many of a lane in at a time, the same for all of this session."""

@@ -85,5 +85,6 @@ def _refusal(found: Member | Run) -> str:
 def _said(shown_id: str, job: Job) -> str:
     from covalent_awsbatch_plugin.client.lookup import states_of
 
-    kind = "job" if job.array_size is None else "array"
-    return f"AWS Batch ends the {kind} {shown_id} ({summary.in_words(states_of(job))})."
+    if job.array_size is None:
+        return f"AWS Batch ends the job {shown_id} ({job.status.value})."
+    return f"AWS Batch ends the array {shown_id} ({summary.in_words(states_of(job))})."

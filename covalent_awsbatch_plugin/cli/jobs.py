@@ -28,6 +28,9 @@ DEFAULT_LIMIT = 25
 
 MAX_REASON_CHARS = 60
 
+STATE_CHARS = 28
+"""What an array with children in two states needs; only more is broken into lines."""
+
 WIDE_COLUMNS = 120
 """Narrower terminals have no room for AWS's ids beside ours, which all commands take."""
 
@@ -87,7 +90,7 @@ def _print_jobs(jobs: list[Job]) -> None:
     at = now()
     columns = [
         Column("id", no_wrap=True),
-        Column("state", min_width=len(JobStatus.SUBMITTED.value)),
+        Column("state", min_width=min(STATE_CHARS, max(len(_state(job)) for job in jobs))),
         Column("age", no_wrap=True),
         Column("duration", no_wrap=True),
         Column("reason"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from covalent_awsbatch_plugin.cli import summary
 from covalent_awsbatch_plugin.cli.text import iso, last_lines, moment, now, span
+from covalent_awsbatch_plugin.contract import OutcomeStatus
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.client.lookup import Member, Run
@@ -62,18 +63,16 @@ class JobReport:
     def fields(self) -> Iterator[tuple[str, str]]:
         """Yield labels and texts; a text that is empty tells nothing."""
         yield "id", self.member.id
-        job = self.member.job
-        if job is None:
-            yield "state", FORGOTTEN
-        else:
+        job, stored = self.member.job, _stored(self.member.outcome)
+        if job is not None:
             yield from self._job_fields(job)
-        yield "outcome", _outcome_text(self.member.outcome)
-        stored = _stored(self.member.outcome)
-        if stored is not None:
-            if job is None:
-                yield from _time_fields(stored.outcome)
-            for name, text in stored.streams().items():
-                yield name, "\n".join(last_lines(text, LAST_LINES))
+        else:
+            yield "state", FORGOTTEN
+            yield from () if stored is None else _attempt_fields(stored.outcome)
+        is_early = job is not None and not job.status.is_final and self.member.outcome is None
+        yield "outcome", "none yet" if is_early else _outcome_text(self.member.outcome)
+        for name, text in ({} if stored is None else stored.streams()).items():
+            yield name, "\n".join(last_lines(text, LAST_LINES))
 
     def _job_fields(self, job: Job) -> Iterator[tuple[str, str]]:
         seconds = summary.duration_s(job, self.at)
@@ -153,9 +152,10 @@ def _outcome_text(found: Found) -> str:
 
 
 def _failure_text(outcome: Outcome) -> str:
-    failure = outcome.failure
-    told = "" if failure is None else ": ".join(each for each in (failure.type, failure.message) if each)
-    return f"no value ({outcome.status.value})" + (f": {told}" if told else "")
+    if outcome.failure is None:
+        return f"no value ({outcome.status.value})"
+    told = ": ".join(each for each in (outcome.failure.type, outcome.failure.message) if each)
+    return f"no value: {told}"
 
 
 def _outcome_json(found: Found) -> dict[str, Any] | None:
@@ -176,7 +176,7 @@ def _outcome_json(found: Found) -> dict[str, Any] | None:
     }
 
 
-def _time_fields(outcome: Outcome) -> Iterator[tuple[str, str]]:
+def _attempt_fields(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "AWS Batch's id", outcome.job_id
     yield "attempt", str(outcome.attempt)
     yield "started", moment(_time(outcome.started_at))
@@ -251,6 +251,8 @@ class RunReport:
 
 def _in_a_line(member: Member) -> str:
     job, stored = member.job, _stored(member.outcome)
-    said = summary.reason(job) if job is not None and stored is None else _outcome_text(member.outcome)
+    # Who was told to stop does not know why; AWS does.
+    is_aws_wiser = stored is None or stored.outcome.status is OutcomeStatus.TERMINATED
+    told = summary.reason(job) if job is not None and is_aws_wiser else _outcome_text(member.outcome)
     code = "" if job is None or job.exit_code is None else f" (exit code {job.exit_code})"
-    return " ".join(said.split()) + code
+    return " ".join(told.split()) + code

@@ -42,7 +42,7 @@ def as_json(job: Job, job_id: str, now: datetime) -> dict[str, Any]:
         "batch_id": job.id,
         "name": job.name,
         "state": job.status.value,
-        "size": job.array_size,
+        "array_size": job.array_size,
         "children": None if job.array_size is None else counts(states_of(job)),
         "status_reason": job.status_reason,
         "container_reason": job.container_reason,

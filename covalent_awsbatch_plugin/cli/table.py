@@ -26,8 +26,8 @@ def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[Text | 
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(markup=False, emoji=False, highlight=False)
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for row in rows:
         table.add_row(*row)
-    console.print(table, width=None if console.is_terminal else PIPED_WIDTH)
+    width = terminal_width() or PIPED_WIDTH
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)

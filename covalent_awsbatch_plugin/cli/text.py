@@ -27,8 +27,10 @@ def last_lines(text: str, count: int) -> list[str]:
 
 
 def span(seconds: float) -> str:
-    """Return a time in its two largest units, such as `3 min 20 s`."""
+    """Return a time in its two largest units, such as `3 min 20 s`, and below ten seconds to a tenth."""
     whole = max(0, round(seconds))
+    if whole < 10:
+        return f"{max(0, seconds):.1f} s"
     if whole < MINUTE_S:
         return f"{whole} s"
     if whole < HOUR_S:

@@ -106,8 +106,9 @@ class Job(Generic[T]):
         return [_or_raised(each) for each in self.items()]  # type: ignore[return-value]  # of a chunk: a list
 
     def exception(self, timeout: float | None = None) -> Exception | None:
-        """Return what `result` would raise; None where there is a value.
+        """Return what `result` would raise; None where the job has ended with a value.
 
+        A chunk has one also where items of it failed: then `result` raises what the first of them raised.
         The `__cause__` of a user's exception is a JobFailedError with the remote traceback and what AWS says.
         Raises CancelledError and TimeoutError.
         """

@@ -8,7 +8,7 @@ import pytest
 
 from covalent_awsbatch_plugin.client import AWSBatch
 from tests.client.surroundings import LONG_S, Gate
-from tests.e2e.surroundings import AWS, Counted
+from tests.e2e.surroundings import AWS, Counted, eventually
 
 
 def reasons(aws: AWS, *batch_ids: str) -> list[str]:
@@ -63,6 +63,15 @@ def test_one_call_ends_a_whole_array(batch: AWSBatch, gate: Gate, counted: Count
     assert [job.cancelled() for job in array] == [True] * 12
     assert set(array.status_reasons) == {"cancelled by the user"}
     assert counted("batch", "TerminateJob") == 1
+
+
+def test_who_cancels_in_the_midst_of_submissions_leaves_no_job_behind(aws: AWS, gate: Gate, counted: Counted):
+    array = AWSBatch(**{**aws.settings, "max_array_size": 1}).map(gate.hold, range(30))
+    eventually(lambda: counted("batch", "SubmitJob") > 0)
+    array.cancel()
+    array.wait(LONG_S)
+    assert [job.cancelled() for job in array] == [True] * 30
+    assert counted("batch", "SubmitJob") == counted("batch", "TerminateJob")
 
 
 def test_what_has_ended_is_not_cancelled_with_the_rest(batch: AWSBatch, gate: Gate, counted: Counted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def test_sequential_children_run_one_after_the_other(aws: AWS, max_array_size: i
     batch = AWSBatch(**{**aws.settings, "max_array_size": max_array_size})
     array = batch.map(lambda number: number, range(3), sequential=True)
     assert list(array.results(timeout=LONG_S)) == [0, 1, 2]
-    for before, after in zip(array, array[1:], strict=False):
+    for before, after in pairwise(array):
         assert before.stopped_at is not None
         assert after.started_at is not None
         assert before.stopped_at <= after.started_at

@@ -183,12 +183,15 @@ def test_the_end_of_with_waits_for_all(batch: AWSBatch):
 
 
 def test_who_leaves_by_an_exception_does_not_wait_and_the_jobs_go_on(batch: AWSBatch, gate: Gate):
-    class Interrupted(BaseException):
-        """Such as Ctrl-C."""
+    jobs: list[Job[int]] = []
 
-    with pytest.raises(Interrupted), batch:
-        jobs = [batch.submit(gate.hold, 1), *batch.map(gate.hold, [2, 3])]
-        raise Interrupted
+    def be_interrupted() -> None:
+        with batch:
+            jobs.extend([batch.submit(gate.hold, 1), *batch.map(gate.hold, [2, 3])])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted()
     assert [job.done() for job in jobs] == [False] * 3
     gate.wait_for(3)
     gate.open()
@@ -206,7 +209,7 @@ def test_without_waiting_shutdown_returns_when_all_is_submitted(batch: AWSBatch,
 
 
 def test_misspelt_and_impossible_options_are_refused():
-    with pytest.raises(UnknownOptionError, match="no option 'vcpus'. Did you mean 'vcpu'"):
+    with pytest.raises(UnknownOptionError, match=r"no option 'vcpus'\. Did you mean 'vcpu'"):
         AWSBatch(vcpus=2)
     with pytest.raises(SettingsError, match="time_limit=5 is refused: the minimum is 60 s"):
         AWSBatch(time_limit=5)

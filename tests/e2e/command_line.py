@@ -1,4 +1,4 @@
-"""The command `covalent-awsbatch` as a program with a configuration of its own, and a terminal to run it in."""
+"""The command `covalent-awsbatch` as a program of its own, and a terminal to run it in."""
 
 from __future__ import annotations
 
