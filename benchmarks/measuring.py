@@ -94,6 +94,7 @@ class Row:
     stall_s: float
     gc_s: float
     longest_gc_s: float
+    own_stall_s: float
     submit: Spread
     """From the task's start to its SubmitJob."""
     result: Spread
@@ -132,6 +133,7 @@ def row_of(door: str, tasks: int, figures: dict[str, Any], report: dict[str, Any
         stall_s=figures["stall_s"],
         gc_s=figures.get("gc_s", 0),
         longest_gc_s=figures.get("longest_gc_s", 0),
+        own_stall_s=figures.get("own_stall_s", 0),
         submit=submit,
         result=result,
         lost=tasks - figures["right"],
@@ -161,7 +163,7 @@ def _columns(row: Row) -> list[str]:
         f"{row.cpu_s / row.tasks * 1000:.2f}",
         f"{row.imports_cpu_s:.1f}",
         f"{row.peak_mb:.0f}",
-        f"{row.stall_s * 1000:.0f} / {row.longest_gc_s * 1000:.0f}",
+        f"{row.stall_s * 1000:.0f} / {row.longest_gc_s * 1000:.0f} / {row.own_stall_s * 1000:.0f}",
         str(row.submit),
         str(row.result),
         f"{row.lost} / {row.doubled} / {row.definitions}",
@@ -176,7 +178,7 @@ _HEADINGS = [
     "CPU ms a task",
     "imports CPU s",
     "memory MB",
-    "stall / GC ms",
+    "stall / GC / without GC ms",
     "start → SubmitJob s",
     "job end → value s",
     "lost / doubled / definitions",
@@ -193,7 +195,8 @@ def table(rows: Sequence[Row], title: str) -> Table:
     """Return the table; spreads are median / 95th percentile / longest."""
     made = Table(
         title=title,
-        caption="latencies: median / 95 % / longest; stall: of the event loop, GC: longest collection",
+        caption="latencies: median / 95 % / longest; "
+        "stall: of the event loop; GC: longest collection; without GC: the stall without collections",
     )
     for heading in _HEADINGS:
         made.add_column(heading, justify="left" if heading == "door" else "right")

@@ -48,11 +48,15 @@ class Heartbeat(asyncio.DefaultEventLoopPolicy):
     A policy reaches loops that run in threads of somebody else's too, with nothing of theirs changed.
     """
 
-    def __init__(self, make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+    def __init__(
+        self, collections: Collections, make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+    ) -> None:
         """Have loops made by a function; None: as asyncio makes them."""
         super().__init__()
+        self._collections = collections
         self._make_loop = make_loop or super().new_event_loop
         self.longest_stall_s = 0.0
+        self.longest_stall_without_gc_s = 0.0
 
     def install(self) -> None:
         """Watch the loops that are made from now on."""
@@ -65,9 +69,11 @@ class Heartbeat(asyncio.DefaultEventLoopPolicy):
         return loop
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.call_later(BEAT_S, self._beat, loop, time.monotonic() + BEAT_S)
+        loop.call_later(BEAT_S, self._beat, loop, time.monotonic() + BEAT_S, self._collections.total_s)
 
-    def _beat(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
-        now_s = time.monotonic()
-        self.longest_stall_s = max(self.longest_stall_s, now_s - due_s)
-        loop.call_later(BEAT_S, self._beat, loop, now_s + BEAT_S)
+    def _beat(self, loop: asyncio.AbstractEventLoop, due_s: float, gc_before_s: float) -> None:
+        now_s, gc_s = time.monotonic(), self._collections.total_s
+        stall_s = now_s - due_s
+        self.longest_stall_s = max(self.longest_stall_s, stall_s)
+        self.longest_stall_without_gc_s = max(self.longest_stall_without_gc_s, stall_s - (gc_s - gc_before_s))
+        loop.call_later(BEAT_S, self._beat, loop, now_s + BEAT_S, gc_s)

@@ -44,6 +44,7 @@ class Figures:
     stall_s: float = 0
     gc_s: float = 0
     longest_gc_s: float = 0
+    own_stall_s: float = 0
     right: int = 0
     began_s: list[float] = field(default_factory=list)
     ended_s: list[float] = field(default_factory=list)
@@ -149,14 +150,14 @@ def measured(figures: Figures, count: int) -> Iterator[None]:
 def measure(door_name: str, count: int, settings: dict[str, Any], profiler: Profiler) -> Figures:
     """Run all tasks through a door."""
     # A script has asyncio's own loop, Covalent's server that of uvloop.
-    heartbeat = Heartbeat(uvloop.new_event_loop if door_name == "executor" else None)
     collections = Collections()
+    heartbeat = Heartbeat(collections, uvloop.new_event_loop if door_name == "executor" else None)
     heartbeat.install()
     door = DOORS[door_name]()
     figures = Figures(time.monotonic() - BEGAN_S, time.process_time(), peak_memory_mb())
     collections.install()
     values = door(count, settings, figures, profiler)
-    figures.stall_s = heartbeat.longest_stall_s
+    figures.stall_s, figures.own_stall_s = heartbeat.longest_stall_s, heartbeat.longest_stall_without_gc_s
     figures.gc_s, figures.longest_gc_s = collections.total_s, collections.longest_s
     # What a loop does after the last value, to end, is nobody's waiting time.
     figures.wall_s = (figures.last_s or time.monotonic()) - min(figures.began_s)

@@ -75,11 +75,14 @@ def _refusal(found: Member | Run) -> str:
     from covalent_awsbatch_plugin.client.lookup import Run
 
     if isinstance(found, Run):
-        states = f"has ended: {summary.in_words(found.states)}" if found.jobs else "is forgotten by AWS Batch"
-        return f"The run {found.id} {states}."
-    if found.job is None:
-        return f"AWS Batch does not know the job {found.id}, or not any more."
-    return f"The job {found.id} has ended: {found.job.status.value}."
+        has_ended = f"has ended: {summary.in_words(found.states)}" if found.jobs else ""
+        kind = "run"
+    else:
+        has_ended = f"has ended: {found.job.status.value}" if found.job is not None else ""
+        kind = "job"
+    if has_ended:
+        return f"The {kind} {found.id} {has_ended}."
+    return f"AWS Batch does not know the {kind} {found.id}, or not any more."
 
 
 def _said(shown_id: str, job: Job) -> str:

@@ -103,7 +103,8 @@ async def log_lines(task: Running, stream: str, position: logs.Position) -> list
 async def names_of(settings: Settings, batch_id: str) -> tuple[str, int]:
     """Return run and number of a job by AWS Batch's own id.
 
-    Raises UnknownJobError where AWS Batch does not know it, or it is none of ours, or its pack is gone.
+    Raises UnknownJobError where AWS Batch does not know it, or it is a whole array or none of ours, or its
+    pack is gone.
     """
     session = open_session(settings)
     job = (await watch.describe(session, [batch_id])).get(batch_id)
@@ -113,6 +114,9 @@ async def names_of(settings: Settings, batch_id: str) -> tuple[str, int]:
             f"gave it, a run and a number, finds its outcome as long as it is in S3."
         )
     run_id = run_of(job)
+    if job.array_size:
+        size = job.array_size
+        raise UnknownJobError(f"{batch_id!r} is an array of {size} jobs: array({run_id!r}) finds it.")
     number = number_of(job, await places(session, settings, run_id))
     if number is None:
         raise UnknownJobError(f"The bucket has no pack with the task of {batch_id!r} any more.")

@@ -211,11 +211,13 @@ class Job(Generic[T]):
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yield the lines that it has written to CloudWatch Logs; with `follow`, as they come, to its end."""
         self.wait_until_submitted()
-        position = logs.Position()
+        stream, position = "", logs.Position()
         while True:
             is_last = not follow or self.done()
             detail = self._described()
-            stream = "" if detail is None else detail.log_stream
+            if detail is not None and detail.log_stream not in ("", stream):  # each attempt has its own
+                yield from background.wait_for(conversation.log_lines(self.task, stream, position))
+                stream, position = detail.log_stream, logs.Position()
             yield from background.wait_for(conversation.log_lines(self.task, stream, position))
             if is_last:
                 return

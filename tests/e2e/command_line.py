@@ -28,10 +28,14 @@ class Program:
         self._group = group
         self._directory = directory
 
-    def start(self, name: str, *options: str, **streams: Any) -> subprocess.Popen[str]:
-        """Start a subcommand."""
+    def configure(self) -> None:
+        """Write the configuration as the settings are now."""
         configuration = self._directory / "covalent.conf"
         configuration.write_text(toml.dumps({"executors": {"awsbatch": self.settings}}))
+
+    def start(self, name: str, *options: str, **streams: Any) -> subprocess.Popen[str]:
+        """Start a subcommand."""
+        self.configure()
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             [*PROGRAM, *self._group, name, *options],
@@ -45,10 +49,10 @@ class Program:
             **{**pipes, **streams},
         )
 
-    def run(self, name: str, *options: str, says: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a subcommand to its end, and say something to it."""
-        program = self.start(name, *options, **({} if says is None else {"stdin": subprocess.PIPE}))
-        stdout, stderr = program.communicate(says, timeout=120)
+    def run(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run a subcommand to its end."""
+        program = self.start(name, *options)
+        stdout, stderr = program.communicate(timeout=120)
         return subprocess.CompletedProcess(program.args, program.returncode, stdout, stderr)
 
     def show_on_terminal(
