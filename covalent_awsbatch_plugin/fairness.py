@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -55,3 +55,31 @@ class Turnstile:
         self._is_turning = self._let_through > 0
         if self._is_turning:
             asyncio.get_running_loop().call_soon(self._turn)
+
+
+class Crew:
+    """Does pieces of work, so many at a time, in the order in which they came.
+
+    What waits for its turn is no task yet: ten thousand of them would be a burden to the whole process.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
+        self._working: set[asyncio.Task[None]] = set()
+
+    def add(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have a piece of work done, which must not raise."""
+        self._waiting.append(work)
+        if len(self._working) < self._size:
+            self._begin()
+
+    def _begin(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._waiting.popleft()())
+        self._working.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if self._waiting and not task.cancelled():  # else the event loop ends
+            self._begin()

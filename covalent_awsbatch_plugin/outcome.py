@@ -193,8 +193,7 @@ async def find(
     for attempt in sorted(attempts, reverse=True):
         key = contract.outcome_key(dispatch_id, node_id, attempt)
         try:
-            async with session.limit("transfers", settings.transfers_at_once):
-                found = await _get(await session.store(bucket), key)
+            found = await _get(await session.store(bucket), key)
             if found is not None and not found.belongs_to(dispatch_id, node_id):
                 raise contract.EnvelopeError("it belongs to another task")
         except (BucketError, contract.EnvelopeError) as error:

@@ -10,7 +10,7 @@ from .outcome import Verdict
 from .running import CANCEL_REASON, Running, follow
 from .session import Session, open_session
 from .settings import Settings
-from .settling import failures, settle
+from .settling import failures, settle_when_signed
 
 
 async def recover(task: Running) -> list[Verdict]:
@@ -25,7 +25,8 @@ async def recover(task: Running) -> list[Verdict]:
             followed = await follow(session, task, job_id)
             if task.is_cancelled:
                 task.end_job()
-            return await settle(session, task, followed)
+            settle_when_signed(session, task, followed, task.verdicts.reach)
+            return await task.verdicts.wait()
         return [await _settle_forgotten(session, task, node_id) for node_id in task.node_ids]
     except Exception as error:  # noqa: BLE001 — as in run()
         return failures(task, error)

@@ -96,12 +96,14 @@ async def end(task: Running, job_id: str, cancelled: Sequence[Followed]) -> None
     """Terminate a job, or a whole array, and see to it that nobody waits for its end for ever."""
     try:
         await submit.terminate(open_session(task.settings), job_id, task.cancel_reason)
-        ends = [asyncio.ensure_future(each.end()) for each in cancelled]
-        await asyncio.wait(ends, timeout=CANCEL_PATIENCE_S)
-        late = [each for each in cancelled if each.is_ending]
-        if late:
-            text = "%d cancelled jobs have not ended after %d s, %s among them"
-            log.warning(text, len(late), CANCEL_PATIENCE_S, late[0].id)
+        for each in cancelled:
+            each.expect_end()
+        all_ended = asyncio.gather(*(each.ended.wait() for each in cancelled))
+        await asyncio.wait_for(all_ended, CANCEL_PATIENCE_S)
+    except (TimeoutError, asyncio.TimeoutError):
+        late = [each for each in cancelled if not each.ended.is_reached]
+        text = "%d cancelled jobs have not ended after %d s, %s among them"
+        log.warning(text, len(late), CANCEL_PATIENCE_S, late[0].id if late else job_id)
         for each in late:
             each.give_up()
     except Exception as error:  # noqa: BLE001 — nobody waits for this task, but for the job's end

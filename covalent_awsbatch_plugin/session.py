@@ -23,7 +23,7 @@ import anyio.to_thread
 
 from .account import Account
 from .errors import CredentialsError, SetupError
-from .fairness import Turnstile
+from .fairness import Crew, Turnstile
 from .pace import Lane, Pace, pace_for
 from .patience import CALL_ATTEMPTS, NEVER_REPEATED, Patience
 from .refusals import explained
@@ -67,7 +67,7 @@ class Session:
         self._stores: dict[str, Any] = {}
         self._shared: dict[Any, asyncio.Future[Any]] = {}
         self._turnstile = Turnstile()
-        self._limits: dict[tuple[str, int], asyncio.Semaphore] = {}
+        self._crews: dict[tuple[str, int], Crew] = {}
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
         # The event loop cancels its tasks when it ends; that is when the clients are closed.
@@ -209,9 +209,12 @@ class Session:
             await self._turnstile.pass_through()
         return found.result()
 
-    def limit(self, lane: str, at_once: int) -> asyncio.Semaphore:
-        """Return what lets so many of a lane in at a time, the same for all of this session."""
-        return self._limits.setdefault((lane, at_once), asyncio.Semaphore(at_once))
+    def crew(self, work: str, size: int) -> Crew:
+        """Return who does a kind of work, so many pieces at a time, for all of this session."""
+        crew = self._crews.get((work, size))
+        if crew is None:
+            crew = self._crews[work, size] = Crew(size)
+        return crew
 
     def forget(self, key: Any, is_stale: Callable[[Any], bool] = lambda _: True) -> None:
         """Make anew, the next time, what `once` keeps under this key.

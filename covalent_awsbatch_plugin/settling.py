@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from functools import partial
 from . import outcome
 from .diagnosis import could_not_pull
 from .errors import AWSBatchError
-from .job import Job
 from .outcome import Found, Stored, Verdict
 from .preparation import forget_image_of
 from .refusals import error_message
@@ -24,37 +22,40 @@ SettleWith = Callable[[list[Verdict]], None]
 
 
 def settle_when_signed(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
-    """See to a group's verdicts when there is something to see; until then nothing waits.
-
-    Ten thousand tasks that only wait would be a burden to all others, and to the garbage collector.
-    """
-    followed.when_signed(partial(_start, session, task, followed, settle_with))
-
-
-def _start(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
-    task.runner = asyncio.create_task(_settle_with(session, task, followed, settle_with))
+    """See to a group's verdicts when there is something to see; until then nothing waits."""
+    crew = session.crew("settling", task.settings.transfers_at_once)
+    look = partial(_settle, session, task, followed, settle_with)
+    followed.signed.then(partial(crew.add, look))
 
 
-async def _settle_with(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
+async def _settle(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
     try:
-        verdicts = await settle(session, task, followed)
+        verdicts = await _verdicts(session, task, followed)
     except Exception as error:  # noqa: BLE001 — anything that escaped would leave the nodes RUNNING
         verdicts = failures(task, error)
-    task.runner = None
-    settle_with(verdicts)
+    if verdicts is not None:
+        settle_with(verdicts)
+        return
+    crew = session.crew("settling", task.settings.transfers_at_once)
+    followed.expect_end()
+    followed.ended.then(partial(crew.add, partial(_settle, session, task, followed, settle_with)))
 
 
-async def settle(session: Session, task: Running, followed: Followed) -> list[Verdict]:
-    """Wait for the results of a group, or for its job's end, and return the verdicts on its nodes."""
-    await followed.sign()
+async def _verdicts(session: Session, task: Running, followed: Followed) -> list[Verdict] | None:
+    """Return the verdicts on a group's nodes; None where its job's end is to be waited for.
+
+    A value says enough. Without one the job may yet be retried; and what AWS Batch says of it belongs into
+    the error.
+    """
+    if followed.error is not None:
+        raise followed.error
+    has_ended = followed.ended.is_reached
     found = await _find(session, task, followed)
-    job: Job | None = None
-    if not all(map(_has_value, found.values())):
-        # It may yet be retried; and what AWS Batch says of the job belongs into the error.
-        job = await followed.end()
-        if job is not None and task.kind is not None and could_not_pull(job):
-            forget_image_of(session, task.kind)
-        found = await _find(session, task, followed)
+    if not all(map(_has_value, found.values())) and not has_ended:
+        return None
+    job = followed.job
+    if job is not None and task.kind is not None and could_not_pull(job):
+        forget_image_of(session, task.kind)
     # After a restart only the job itself remembers that the user cancelled it.
     cancelled_before = job is not None and job.status_reason == task.cancel_reason
     verdicts: list[Verdict] = []
@@ -69,10 +70,13 @@ async def settle(session: Session, task: Running, followed: Followed) -> list[Ve
             was_cancelled=cancelled_before or task.is_cancelled,
         )
         verdicts.append(verdict)
-    if not task.notes:
-        return verdicts
+    return [with_notes(task, verdict) for verdict in verdicts] if task.notes else verdicts
+
+
+def with_notes(task: Running, verdict: Verdict) -> Verdict:
+    """Return a verdict whose stderr begins with what was done for the task outside its job."""
     notes = "".join(f"{note}\n" for note in task.notes)
-    return [replace(verdict, stderr=notes + verdict.stderr) for verdict in verdicts]
+    return replace(verdict, stderr=notes + verdict.stderr)
 
 
 def _has_value(found: Found) -> bool:

@@ -14,15 +14,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from . import contract
 from .errors import AWSBatchError, BucketError
 from .fairness import in_turns
 from .job import Job, JobStatus, child_id, split_id
+from .milestone import Milestone
 from .session import Session
 
 log = logging.getLogger(__name__)
@@ -53,65 +53,36 @@ class Followed:
     """A job, or a child of an array, that somebody waits for; made by `Watcher.follow`."""
 
     __slots__ = (
-        *("attempts", "flight", "index", "job", "node_ids"),
-        *("_ended", "_error", "_is_signed", "_watcher", "_when_signed"),
+        *("attempts", "ended", "error", "flight", "index", "is_expected", "job", "node_ids", "signed"),
+        "_watcher",
     )
 
     def __init__(self, watcher: Watcher, flight: _Flight, index: int | None, node_ids: Sequence[int]) -> None:
         self.attempts: dict[int, tuple[int, ...]] = {}
         """The attempts that have left an outcome, by node."""
+        self.signed: Milestone[None] = Milestone()
+        """Reached when all of its tasks have left an outcome, or the job has ended without."""
+        self.ended: Milestone[None] = Milestone()
+        """Reached when the job has ended and was asked about, as `expect_end` wants it."""
         self.job: Job | None = None
-        """The job, when it has ended and was asked about; None where AWS Batch does not know it."""
+        """The job, when it has ended; None where AWS Batch does not know it."""
+        self.error: Exception | None = None
+        """Why there is nothing to be known of it: AWS has not answered for minutes."""
         self.index = index
         self.node_ids = node_ids
-        self._watcher = watcher
         self.flight = flight
-        self._is_signed = False
-        self._error: Exception | None = None
-        self._when_signed: tuple[Callable[[], None], ...] = ()
-        self._ended: asyncio.Future[None] | None = None
+        self.is_expected = False
+        self._watcher = watcher
 
     @property
     def id(self) -> str:
         """The id of the job, or of the child."""
         return child_id(self.flight.job_id, self.index)
 
-    async def sign(self) -> None:
-        """Wait until all of its tasks have left an outcome, or the job has ended without.
-
-        Raises SetupError where AWS has not answered for minutes.
-        """
-        if not self._is_signed:
-            signed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.when_signed(partial(_fulfil, signed))
-            await signed
-        if self._error is not None:
-            raise self._error
-
-    def when_signed(self, function: Callable[[], None]) -> None:
-        """Call a function when `sign` would return: it costs less than to wait."""
-        if self._is_signed:
-            function()
-        else:
-            self._when_signed = (*self._when_signed, function)
-
-    async def end(self) -> Job | None:
-        """Wait until the job has ended, and return it; None where AWS Batch does not know it any more.
-
-        Raises SetupError where AWS has not answered for minutes.
-        """
-        if self.job is None:
-            self.expect_end()
-            if self._ended is not None:
-                await asyncio.shield(self._ended)
-        if self._error is not None:
-            raise self._error
-        return self.job
-
     def expect_end(self) -> None:
         """Ask AWS Batch about this job itself, and soon: it has just ended, or was told to."""
-        if self._ended is None:
-            self._ended = asyncio.get_running_loop().create_future()
+        if not self.is_expected:
+            self.is_expected = True
             self._watcher.hurry(self)
 
     def give_up(self) -> None:
@@ -119,14 +90,9 @@ class Followed:
         self._watcher.note_end(self, None)
 
     @property
-    def is_open(self) -> bool:
-        """Whether somebody still waits for an outcome."""
-        return not self._is_signed
-
-    @property
     def is_ending(self) -> bool:
         """Whether somebody waits for the job's end."""
-        return self._ended is not None and not self._ended.done()
+        return self.is_expected and not self.ended.is_reached
 
     def is_whole(self, size: int) -> bool:
         """Tell whether so many are all that are still waited for in its array."""
@@ -137,33 +103,21 @@ class Followed:
         known = self.attempts.get(node_id, ())
         if attempt not in known:
             self.attempts[node_id] = (*known, attempt)
-        if self._is_signed or len(self.attempts) < len(self.node_ids):
+        if self.signed.is_reached or len(self.attempts) < len(self.node_ids):
             return False
-        self._sign()
+        self.signed.reach(None)
         return True
-
-    def _sign(self) -> None:
-        self._is_signed = True
-        functions, self._when_signed = self._when_signed, ()
-        for function in functions:
-            function()
 
     def resolve(self, job: Job | None) -> None:
         """Let those who wait know the job's end."""
         self.job = job
-        self._sign()
-        if self._ended is not None:
-            _fulfil(self._ended)
+        self.signed.reach(None)
+        self.ended.reach(None)
 
     def fail(self, error: Exception) -> None:
-        """Raise an error in those who wait."""
-        self._error = error
+        """Let those who wait know that nothing is to be known."""
+        self.error = error
         self.resolve(None)
-
-
-def _fulfil(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 @dataclass(eq=False)
@@ -197,7 +151,7 @@ class _Flight:
         """Return the children that AWS Batch is to be asked about, given what it says of their array."""
         ending = {index for index, each in self.members.items() if each.is_ending}
         if job is not None and job.status.is_final:
-            return ending | {index for index, each in self.members.items() if each.is_open}
+            return ending | {index for index, each in self.members.items() if not each.signed.is_reached}
         return ending
 
     def has_unexplained_failures(self, job: Job) -> bool:

@@ -38,8 +38,8 @@ def command(*, job_id: str, follow: bool, **options: Any) -> None:
             is_silent = False
             _print(line)
         if is_silent:
-            state = "is forgotten by AWS Batch" if member.job is None else f"is {member.job.status.value}"
-            click.echo(f"The job {member.id} {state}, and there are no lines of it.", err=True)
+            state = "" if follow or member.job is None else f" ({member.job.status.value})"
+            click.echo(f"There are no lines of the job {member.id}{state}.", err=True)
 
     try:
         asyncio.run(work())
@@ -48,5 +48,7 @@ def command(*, job_id: str, follow: bool, **options: Any) -> None:
 
 
 def _print(line: str) -> None:
-    # A pipe gets what the job has written, but for what cannot be written at all.
-    click.echo(escaped(line) if sys.stdout.isatty() else line.encode(errors="backslashreplace").decode())
+    if sys.stdout.isatty():
+        click.echo(escaped(line))
+    else:  # as the job has written it, colours included
+        click.echo(line, color=True)

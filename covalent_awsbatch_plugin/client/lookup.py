@@ -15,7 +15,7 @@ from itertools import islice
 from .. import contract, logs, outcome, payload, recovery, submit, watch
 from ..errors import BucketError, UnknownJobError
 from ..job import Job, JobStatus, split_id
-from ..outcome import Found, Stored
+from ..outcome import Found, Stored, sanitised
 from ..session import Session
 from ..settings import Settings
 from .batch import CANCEL_REASON
@@ -237,7 +237,7 @@ async def log_lines(
         if job.log_stream != stream:  # the next attempt has one of its own
             stream, position = job.log_stream, logs.Position()
         for line in await logs.read(session, settings.batch_job_log_group_name, stream, position):
-            yield line
+            yield sanitised(line)
         if job.status.is_final or not follow:
             return
         await asyncio.sleep(logs.FOLLOW_INTERVAL_S)

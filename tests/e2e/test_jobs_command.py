@@ -20,7 +20,7 @@ from covalent_awsbatch_plugin.cli import main
 from covalent_awsbatch_plugin.cli.text import escaped, span
 from covalent_awsbatch_plugin.client import AWSBatch, Job, JobArray
 from covalent_awsbatch_plugin.job import console_url
-from tests.client.surroundings import Gate, has_status
+from tests.client.surroundings import Gate
 from tests.e2e.command_line import Program
 from tests.e2e.surroundings import AWS, Counted, eventually
 from tests.e2e.test_run import call, executor_for
@@ -96,7 +96,7 @@ def lone(batch: AWSBatch) -> Job[int]:
 
 
 @pytest.fixture(scope="module")
-def array(batch: AWSBatch) -> JobArray[int]:
+def array(aws: AWS, batch: AWSBatch) -> JobArray[int]:
     """An array of four of whose children two have failed."""
 
     def halve(number: int) -> int:
@@ -106,22 +106,8 @@ def array(batch: AWSBatch) -> JobArray[int]:
 
     jobs = batch.map(halve, range(4))
     jobs.wait()
-    eventually(lambda: aws_array(jobs)["status"] == "FAILED")
+    eventually(lambda: aws.batch.describe_jobs(jobs=[array_id(jobs)])["jobs"][0]["status"] == "FAILED")
     return jobs
-
-
-def aws_array(jobs: JobArray[Any]) -> dict[str, Any]:
-    """Return AWS Batch's own description of an array."""
-    settings = jobs[0].task.settings
-    aws = boto_batch(settings)
-    return dict(aws.describe_jobs(jobs=[array_id(jobs)])["jobs"][0])
-
-
-def boto_batch(settings: Any) -> Any:
-    import boto3
-
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    return boto3.client("batch", endpoint_url=settings.endpoint_url, region_name=settings.region, **keys)
 
 
 def array_id(jobs: JobArray[Any]) -> str:
@@ -131,9 +117,14 @@ def array_id(jobs: JobArray[Any]) -> str:
 @pytest.fixture(scope="module")
 def other_queue(aws: AWS) -> str:
     """A queue that knows none of the jobs, as AWS Batch does some days after their end."""
-    name = f"other-{uuid.uuid4().hex}"
+    return new_queue(aws)
+
+
+def new_queue(aws: AWS) -> str:
+    name = f"queue-{uuid.uuid4().hex}"
     environments = [{"order": 1, "computeEnvironment": "covalent-awsbatch-local"}]
     aws.batch.create_job_queue(jobQueueName=name, priority=1, computeEnvironmentOrder=environments)
+    eventually(lambda: aws.batch.describe_job_queues(jobQueues=[name])["jobQueues"][0]["status"] == "VALID")
     return name
 
 
@@ -153,9 +144,10 @@ def fields_of(lines: list[str]) -> dict[str, str]:
 
 def test_help_is_quick():
     """It imports nothing that takes long."""
+    slow = {"botocore", "cloudpickle", "covalent", "obstore", "pydantic", "rich"}
     program = (
         "import sys; from covalent_awsbatch_plugin.cli import main; main(['--help'], standalone_mode=False); "
-        "print(sorted({'botocore', 'cloudpickle', 'covalent', 'obstore', 'pydantic', 'rich'} & {*sys.modules}))"
+        f"print(sorted({slow} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *_, imported = done.stdout.splitlines()
@@ -280,28 +272,27 @@ def test_jobs_can_be_chosen_by_their_state(command, lone, array):
     assert {array.id, lone.id} <= succeeded  # an array with children in this state is among them
 
 
-def test_jobs_are_paged_as_far_as_they_are_wanted(command, aws, other_queue, lone):
+def test_jobs_are_paged_as_far_as_they_are_wanted(command, aws, lone):
     """AWS Batch gives a hundred at a time."""
+    queue = new_queue(aws)
     definition = aws.batch.describe_jobs(jobs=[lone.batch_id])["jobs"][0]["jobDefinition"]
     run_id = f"many-{uuid.uuid4().hex}"
     job_ids = [
-        aws.batch.submit_job(
-            jobName=f"covalent-{run_id}-{number}", jobQueue=other_queue, jobDefinition=definition
-        )["jobId"]
+        aws.batch.submit_job(jobName=f"covalent-{run_id}-{number}", jobQueue=queue, jobDefinition=definition)[
+            "jobId"
+        ]
         for number in range(103)
     ]
     counted = Counted(aws)
-    listed = command.json("jobs", "--queue", other_queue, "--limit", "102")
+    listed = command.json("jobs", "--queue", queue, "--limit", "102")
     assert [each["batch_id"] for each in listed] == list(reversed(job_ids))[:102]
     assert counted("batch", "ListJobs") == 2
-    assert len(command.json("jobs", "--queue", other_queue)) == 25
+    assert len(command.json("jobs", "--queue", queue)) == 25
     assert counted("batch", "ListJobs") == 3
 
 
 def test_a_queue_without_jobs_and_one_that_is_missing_are_said(command, aws):
-    name = f"empty-{uuid.uuid4().hex}"
-    environments = [{"order": 1, "computeEnvironment": "covalent-awsbatch-local"}]
-    aws.batch.create_job_queue(jobQueueName=name, priority=1, computeEnvironmentOrder=environments)
+    name = new_queue(aws)
     empty = command("jobs", "--queue", name)
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert empty.stderr == f"The queue {name} has no jobs of covalent-awsbatch.\n"
@@ -519,7 +510,7 @@ def test_logs_of_several_jobs_must_be_asked_for_one_by_one(command, array):
 def test_logs_of_a_job_that_wrote_nothing_are_said_to_be_none(command, array):
     result = command("logs", f"{array.id}/0")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == f"The job {array.id}/0 is SUCCEEDED, and there are no lines of it.\n"
+    assert result.stderr == f"There are no lines of the job {array.id}/0 (SUCCEEDED).\n"
 
 
 def test_logs_of_a_forgotten_job_are_those_of_its_outcome(command, lone, other_queue):

@@ -1,4 +1,4 @@
-"""What is gathered to be submitted together: nothing lost, nothing mixed, and nobody waits longer than agreed.
+"""What is gathered to be submitted together: nothing is lost or mixed, and nobody waits longer than agreed.
 
 Time is virtual, so that hundreds of streams are looked at in seconds.
 """
@@ -6,9 +6,11 @@ Time is virtual, so that hundreds of streams are looked at in seconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -17,10 +19,13 @@ from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin import gather
 from covalent_awsbatch_plugin.gather import LONE_WINDOW_S, SHARE_OF_TURNAROUND, Gatherer, Waiting
-from tests.local.virtual import run_virtual
+from tests.local.virtual import VirtualTimeLoop
 
 SLACK_S = 1e-6
 """For sums of floating-point numbers."""
+
+AFTERWARDS_S = 100
+"""Until all that was withdrawn too late, or only just, has come to its end."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +117,15 @@ def gathered(
     stream, post = Stream(items), post or Post()
 
     async def main() -> None:
-        with mock.patch.object(gather, "time", SimpleNamespace(monotonic=asyncio.get_running_loop().time)):
-            await stream.flow(Gatherer(post.send, lambda _: turnaround_s))
+        await stream.flow(Gatherer(post.send, lambda _: turnaround_s))
+        await asyncio.sleep(AFTERWARDS_S)
 
-    run_virtual(main)
+    loop = VirtualTimeLoop()
+    mishaps: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: mishaps.append(context))
+    with closing(loop), mock.patch.object(gather, "time", SimpleNamespace(monotonic=loop.time)):
+        loop.run_until_complete(main())
+    assert mishaps == []
     return stream, post
 
 
