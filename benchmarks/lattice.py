@@ -1,9 +1,9 @@
 """A workflow on the real Covalent server, end to end, and how much of its time is the plugin's.
 
-    python -m benchmarks.lattice [--electrons 300] [--json FILE]
+    python -m benchmarks.lattice [--electrons 300] [--job-s 1] [--json FILE]
 
-One private Covalent server runs the same lattice twice: on an executor that does nothing for a second
-(`executors/noop.py`), which is what Covalent itself needs, and on the plugin, whose jobs take a second on
+One private Covalent server runs the same lattice twice: on an executor that does nothing for a while
+(`executors/noop.py`), which is what Covalent itself needs, and on the plugin, whose jobs take as long on
 the AWS in memory. The difference, in wall time and in the server's CPU, is the plugin's. Beside it stand
 each node's own times: from RUNNING to its SubmitJob, and from its job's end to the node's. A node may be
 submitted before it is RUNNING, as Covalent calls it, for `send()` only starts the way; then that is 0.
@@ -87,7 +87,7 @@ class Server:
 
 
 @contextmanager
-def private_server() -> Iterator[Server]:
+def private_server(job_s: float) -> Iterator[Server]:
     """Start a Covalent server of one's own, which this process then is a client of."""
     with tempfile.TemporaryDirectory(prefix="awsbatch-bench-", ignore_cleanup_errors=True) as directory:
         covalent = PrivateCovalent(
@@ -95,6 +95,7 @@ def private_server() -> Iterator[Server]:
             environment={
                 "COVALENT_EXECUTOR_DIR": str(EXECUTORS_DIR),
                 "PYTHONPATH": str(Path(__file__).parents[1]),
+                "NOOP_JOB_S": str(job_s),
             },
         )
         os.environ.clear()
@@ -174,16 +175,18 @@ def configure(settings: dict[str, Any]) -> None:
         set_config(f"executors.awsbatch.{name}", value)
 
 
-def table(rows: list[Figures]) -> Table:
+def table(rows: list[Figures], job_s: float) -> Table:
     """Return the figures of both executors."""
-    title = f"A lattice of {rows[0].electrons} electrons on Covalent's server; jobs of 1 s, calls of 30 ms"
+    electrons = rows[0].electrons
+    title = f"A lattice of {electrons} electrons on Covalent's server; jobs of {job_s:g} s, calls of 30 ms"
     made = Table(title=title, caption="latencies: median / 95 % / longest")
     for heading in ("executor", "wall s", "server CPU s", "server MB", "nodes failed", "status"):
         made.add_column(heading)
-    for heading in ("RUNNING → SubmitJob s", "job end → node end s", "AWS calls an electron"):
+    for heading in ("RUNNING → SubmitJob s", "job end → node end s", "AWS calls an electron", "SubmitJob"):
         made.add_column(heading)
     for row in rows:
         own = [str(row.submit), str(row.result), f"{sum(row.calls.values()) / row.electrons:.2f}"]
+        own.append(str(row.calls.get("SubmitJob", 0)))
         made.add_row(
             row.executor,
             f"{row.wall_s:.1f}",
@@ -191,7 +194,7 @@ def table(rows: list[Figures]) -> Table:
             f"{row.server_mb:.0f}",
             str(row.failed),
             row.status,
-            *(own if row.calls else ["", "", ""]),
+            *(own if row.calls else [""] * len(own)),
         )
     return made
 
@@ -210,9 +213,10 @@ def main() -> int:
     """Measure and print; return 0 where every value came and no job was submitted twice."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lattice", description=__doc__)
     parser.add_argument("--electrons", type=int, default=ELECTRONS)
+    parser.add_argument("--job-s", type=float, default=1, help="how long a job takes, in seconds")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    with InMemoryAWS() as aws, private_server() as server:
+    with InMemoryAWS(job_s=options.job_s) as aws, private_server(options.job_s) as server:
         credentials = Path(os.environ["HOME"]) / "credentials"
         credentials.write_text(CREDENTIALS)
         configure({**aws.settings, "credentials": str(credentials)})
@@ -224,7 +228,7 @@ def main() -> int:
         add_report(plugin, result, before, aws.report())
     rows = [noop, plugin]
     out = console()
-    out.print(table(rows))
+    out.print(table(rows, options.job_s))
     out.print(share(plugin, noop))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))

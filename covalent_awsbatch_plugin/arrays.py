@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from . import payload
 from .fairness import in_turns
 from .job import split_id
-from .payload import Group
+from .payload import Group, Parcel
 from .preparation import kind_of, needs_of
 from .running import Running, end, follow
 from .session import Session
-from .shipment import shares, ship
+from .shipment import Kind, shares, ship
 from .submit import Dependency
 from .threads import in_thread
 
@@ -31,19 +32,40 @@ async def submit_array(
     kind = await kind_of(session, tasks[0], needs)
     parcels = await in_thread(lambda: [payload.parcel(group) for group in groups])
     parcels = await payload.upload_contents(session, settings.s3_bucket_name, parcels)
+    if all(task.is_cancelled for task in tasks):
+        return
+    in_order = Dependency() in depends_on
     before: list[Dependency] = []
-    remaining = iter(tasks)
+    submissions: list[Coroutine[Any, Any, str]] = []
+    first = 0
     for share in shares(parcels, kind):
-        if all(task.is_cancelled for task in tasks):
-            return
-        job_ids = await ship(session, kind, share, [*depends_on, *before])
-        if Dependency() in depends_on:
-            before = [Dependency(split_id(job_ids[0])[0])]
-        # zip() takes of its first argument first: `remaining` must not lose one to the end of `job_ids`.
-        async for job_id, task in in_turns(zip(job_ids, remaining, strict=False)):
-            task.kind = kind
-            await follow(session, task, job_id)
+        some = tasks[first : first + len(share)]
+        first += len(share)
+        submission = _submit_share(session, kind, some, share, [*depends_on, *before])
+        if in_order:
+            before = [Dependency(split_id(await submission)[0])]
+        else:
+            submissions.append(submission)
+    answers = await asyncio.gather(*submissions, return_exceptions=True)  # none is to be left half-way
     cancel_together([task for task in tasks if task.is_cancelled])
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+
+
+async def _submit_share(
+    session: Session,
+    kind: Kind,
+    tasks: Sequence[Running],
+    parcels: list[Parcel],
+    depends_on: Sequence[Dependency],
+) -> str:
+    """Submit one job or array, and return the id of its first."""
+    job_ids = await ship(session, kind, parcels, depends_on)
+    async for job_id, task in in_turns(zip(job_ids, tasks, strict=True)):
+        task.kind = kind
+        await follow(session, task, job_id)
+    return job_ids[0]
 
 
 def cancel_together(tasks: Sequence[Running]) -> None:

@@ -7,6 +7,7 @@ value is always the same. Covalent loads it by `COVALENT_EXECUTOR_DIR`.
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ EXECUTOR_PLUGIN_NAME = "NoopExecutor"
 
 _EXECUTOR_PLUGIN_DEFAULTS: dict[str, Any] = {}
 
-JOB_S = 1.0
+JOB_S = float(os.environ.get("NOOP_JOB_S", "1"))
 
 
 class NoopExecutor(AsyncBaseExecutor):  # type: ignore[misc, unused-ignore]

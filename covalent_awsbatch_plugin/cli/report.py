@@ -31,7 +31,6 @@ class Place:
 
     region: str
     queue: str
-    bucket: str
     log_group: str
 
     @classmethod
@@ -40,7 +39,7 @@ class Place:
         from covalent_awsbatch_plugin import logs
 
         group = settings.batch_job_log_group_name or logs.DEFAULT_GROUP
-        return cls(session.region, settings.batch_queue, settings.s3_bucket_name, group)
+        return cls(session.region, settings.batch_queue, group)
 
     def console(self, job: Job) -> str:
         """Return where AWS's console shows a job."""

@@ -146,10 +146,9 @@ async def _member(session: Session, settings: Settings, run_id: str, number: int
     bucket = settings.s3_bucket_name
     job_id = await recovery.find_job(session, settings, run_id, number)
     job = (await watch.describe(session, [job_id])).get(job_id) if job_id else None
-    if job is None and not await outcome.attempts_of(session, bucket, run_id, number):
-        packed = await payload.find(session, bucket, run_id, number)
-        if packed is None:
-            raise _unknown(settings, f"{run_id}{ID_SEPARATOR}{number}")
+    is_known = job is not None or await outcome.attempts_of(session, bucket, run_id, number)
+    if not is_known and await payload.find(session, bucket, run_id, number) is None:
+        raise _unknown(settings, f"{run_id}{ID_SEPARATOR}{number}")
     return Member(run_id, number, job)
 
 
@@ -211,8 +210,10 @@ async def notable(session: Session, settings: Settings, run: Run, limit: int) ->
 async def _failed(session: Session, settings: Settings, run: Run) -> list[Member]:
     failed = [job for job in run.jobs if job.array_size is None and job.status is JobStatus.FAILED]
     arrays = [job for job in run.jobs if job.array_size and JobStatus.FAILED in states_of(job)]
-    for array in arrays:
-        failed += await submit.children(session, array.id, JobStatus.FAILED)
+    for of_array in await asyncio.gather(
+        *(submit.children(session, array.id, JobStatus.FAILED) for array in arrays)
+    ):
+        failed += of_array
     numbers = await places(session, settings, run.id) if arrays else {}
     members = [Member(run.id, number_of(job, numbers), job) for job in failed]
     return sorted(members, key=lambda each: (each.number is None, each.number or 0))
@@ -226,7 +227,8 @@ async def log_lines(
     Of a job that AWS Batch has forgotten, these are those of its outcome. Raises LogsError where CloudWatch
     does not let us read.
     """
-    job, stream, position = member.job, "", logs.Position()
+    job, stream, group = member.job, "", settings.batch_job_log_group_name
+    positions: dict[str, logs.Position] = {}
     if job is None:
         for line in _printed((await with_outcome(session, settings, member)).outcome):
             yield line
@@ -234,10 +236,11 @@ async def log_lines(
     while True:
         # What was asked for before the lines were read cannot have ended with more of them.
         job = (await watch.describe(session, [job.id])).get(job.id, job)
-        if job.log_stream != stream:  # the next attempt has one of its own
-            stream, position = job.log_stream, logs.Position()
-        for line in await logs.read(session, settings.batch_job_log_group_name, stream, position):
-            yield sanitised(line)
+        # Each attempt has a stream of its own; what one wrote at last comes before the next one's lines.
+        for each in dict.fromkeys((stream, job.log_stream)):
+            for line in await logs.read(session, group, each, positions.setdefault(each, logs.Position())):
+                yield sanitised(line)
+        stream = job.log_stream
         if job.status.is_final or not follow:
             return
         await asyncio.sleep(logs.FOLLOW_INTERVAL_S)
