@@ -23,6 +23,7 @@ from .errors import AWSBatchError, BucketError
 from .fairness import in_turns
 from .job import Job, JobStatus, child_id, split_id
 from .milestone import Milestone
+from .refusals import store_message
 from .session import Session
 
 log = logging.getLogger(__name__)
@@ -350,7 +351,8 @@ class Watcher:
             async for page in listing:
                 await self._note_outcomes(nodes, page)
         except BaseError as error:
-            raise BucketError(f"The outcomes in the bucket {bucket!r} cannot be listed: {error}") from error
+            text = f"The outcomes in the bucket {bucket!r} cannot be listed: {store_message(error)}"
+            raise BucketError(text) from error
 
     async def _note_outcomes(self, nodes: dict[int, Followed], page: Iterable[Any]) -> None:
         async for meta in in_turns(page):

@@ -42,4 +42,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup)
 @click.version_option(__version__, prog_name="covalent-awsbatch")
 def main() -> None:
-    """Run Covalent electrons, and plain Python functions, as AWS Batch jobs."""
+    """Run Covalent electrons, and plain Python functions, as AWS Batch jobs.
+
+    Account, queue, bucket and the like are those of [executors.awsbatch] in Covalent's configuration, where
+    they are not given.
+    """
