@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +19,8 @@ from .errors import BucketError
 from .refusals import store_message
 from .session import Session
 from .threads import in_thread
+
+log = logging.getLogger(__name__)
 
 INLINE_BYTES = 128 << 10
 """A larger argument is an object of its own, and streams; so packs stay small and are cheap to hold."""
@@ -240,7 +243,7 @@ async def _put(store: Any, bucket: str, key: str, content: bytes) -> None:
 
     try:
         await obstore.put_async(store, key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         raise _refusal(bucket, key, error) from error
 
 
@@ -258,7 +261,7 @@ def _put_stream(store: Any, bucket: str, key: str, chunks: Callable[[], Iterator
             chunk_size=PART_BYTES,
             max_concurrency=PARTS_AT_ONCE,
         )
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         raise _refusal(bucket, key, error) from error
 
 
@@ -307,22 +310,31 @@ async def packs(session: Session, bucket: str, dispatch_id: str) -> dict[int, Pa
     found: dict[int, Packed] = {}
     try:
         listing = obstore.list(store, contract.pack_prefix(dispatch_id))
-        for key in [meta["path"] async for batch in listing for meta in batch]:
-            group_ids = await _group_ids(store, key)
+        for meta in [meta async for batch in listing for meta in batch]:
+            group_ids = await _group_ids(store, meta)
             for index, group_id in enumerate(group_ids):
                 found[group_id] = Packed(group_ids[0], index, len(group_ids))
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         said = store_message(error)
         raise BucketError(f"The packs of {dispatch_id} cannot be read from {bucket!r}: {said}") from error
     return found
 
 
-async def _group_ids(store: Any, key: str) -> list[int]:
+async def _group_ids(store: Any, meta: Any) -> list[int]:
+    """Return the groups of a pack; none where the object is no pack, as it hides no other."""
     import obstore
 
+    key, size_bytes = meta["path"], meta["size"]
+
     async def read(start: int, end: int) -> bytes:
+        if size_bytes < end:
+            raise contract.EnvelopeError("it is cut short")
         return bytes(await obstore.get_range_async(store, key, start=start, end=end))
 
-    count = contract.pack_size(await read(0, contract.PACK_PREAMBLE_BYTES))
-    entries = contract.parse_entries(await read(*contract.entries_range(0, count)))
+    try:
+        count = contract.pack_size(await read(0, contract.PACK_PREAMBLE_BYTES))
+        entries = contract.parse_entries(await read(*contract.entries_range(0, count)))
+    except contract.EnvelopeError as error:
+        log.warning("The object %r cannot be read as a pack: %s", key, error)
+        return []
     return [group_id for group_id, _ in entries]
