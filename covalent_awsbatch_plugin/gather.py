@@ -39,6 +39,10 @@ class Kind(Hashable, Protocol):
     """What tasks must have in common to go together, and how they may."""
 
     @property
+    def of_any_dispatch(self) -> Hashable:
+        """What is remembered of how often such tasks come; there are few of these, and they come again."""
+
+    @property
     def gather_window_s(self) -> float:
         """The longest time to wait for others."""
 
@@ -106,8 +110,8 @@ class Gatherer(Generic[K, T]):
         self._send = send
         self._turnaround_s = turnaround_s
         self._open: dict[K, _Batch[T]] = {}
-        self._gaps_s: dict[K, float] = {}
-        self._newest_s: dict[K, float] = {}
+        self._gaps_s: dict[Hashable, float] = {}
+        self._newest_s: dict[Hashable, float] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
     def add(self, kind: K, content: T, size_bytes: int) -> Waiting[T]:
@@ -137,12 +141,13 @@ class Gatherer(Generic[K, T]):
             del self._open[kind]
 
     def _note_gap(self, kind: K, now_s: float) -> None:
-        before_s = self._newest_s.get(kind)
-        self._newest_s[kind] = now_s
+        alike = kind.of_any_dispatch
+        before_s = self._newest_s.get(alike)
+        self._newest_s[alike] = now_s
         if before_s is not None:
             gap_s = min(now_s - before_s, kind.gather_window_s)
-            usual_s = self._gaps_s.get(kind, gap_s)
-            self._gaps_s[kind] = usual_s + SMOOTHING * (gap_s - usual_s)
+            usual_s = self._gaps_s.get(alike, gap_s)
+            self._gaps_s[alike] = usual_s + SMOOTHING * (gap_s - usual_s)
 
     async def _send_when_due(self, kind: K, batch: _Batch[T]) -> None:
         while not batch.is_full.is_set():
@@ -162,7 +167,7 @@ class Gatherer(Generic[K, T]):
         lone_s = min(LONE_WINDOW_S, kind.gather_window_s)
         turnaround_s = self._turnaround_s(kind) or 0.0
         window_s = max(min(turnaround_s * SHARE_OF_TURNAROUND, kind.gather_window_s), lone_s)
-        gap_s = self._gaps_s.get(kind, window_s)
+        gap_s = self._gaps_s.get(kind.of_any_dispatch, window_s)
         is_stream = gap_s * ENOUGH_IN_WINDOW <= window_s
         patience_s = max(gap_s * PATIENCE_GAPS, lone_s) if is_stream else lone_s
         return min(batch.opened_s + window_s, batch.newest_s + patience_s)

@@ -42,6 +42,9 @@ READ_TIMEOUT_S = 60
 FIRST_CALL_ATTEMPTS = 3
 """For the call that only asks who we are: where nobody answers, that should be known soon."""
 
+MAX_KEPT = 10_000
+"""Of what is made once, the latest used: a server runs for months, and making something again does no harm."""
+
 MAX_CONNECTIONS = 50
 BATCH_CALLS_AT_ONCE = MAX_CONNECTIONS // len(Lane)
 """Calls of one lane: there is a connection for each, so that whoever has the turn sends at once. With 25 the
@@ -199,15 +202,20 @@ class Session:
 
         A failure is passed to those who wait for it and then forgotten, so that the next task tries again.
         """
-        found: asyncio.Future[T] | None = self._shared.get(key)
-        if found is None:
-            found = asyncio.ensure_future(make())
-            self._shared[key] = found
-            found.add_done_callback(partial(self._forget_failure, key))
+        found: asyncio.Future[T] = self._shared.pop(key, None) or self._begin(key, make)
+        self._shared[key] = found  # at the end, where what was used lately stands
         if not found.done():
             await asyncio.wait([found])  # who gives up waiting does not end it for the others
             await self._turnstile.pass_through()
         return found.result()
+
+    def _begin(self, key: Any, make: Callable[[], Awaitable[T]]) -> asyncio.Future[T]:
+        oldest = next(iter(self._shared), None)
+        if len(self._shared) >= MAX_KEPT and self._shared[oldest].done():
+            del self._shared[oldest]
+        found = asyncio.ensure_future(make())
+        found.add_done_callback(partial(self._forget_failure, key))
+        return found
 
     def crew(self, work: str, size: int) -> Crew:
         """Return who does a kind of work, so many pieces at a time, for all of this session."""

@@ -34,6 +34,7 @@ AFTERWARDS_S = 100
 class Kind:
     name: str = "a"
     gather_window_s: float = 1.0
+    of_any_dispatch: str = "such tasks"
     max_array_size: int = 10_000
     max_bytes: int = 1_000_000
 
