@@ -43,7 +43,7 @@ FIRST_CALL_ATTEMPTS = 3
 """For the call that only asks who we are: where nobody answers, that should be known soon."""
 
 MAX_KEPT = 10_000
-"""Of what is made once, the latest used: a server runs for months, and making something again does no harm."""
+"""Of what is made once, the latest used: a server runs for months, and making it again does no harm."""
 
 MAX_CONNECTIONS = 50
 BATCH_CALLS_AT_ONCE = MAX_CONNECTIONS // len(Lane)
@@ -202,7 +202,9 @@ class Session:
 
         A failure is passed to those who wait for it and then forgotten, so that the next task tries again.
         """
-        found: asyncio.Future[T] = self._shared.pop(key, None) or self._begin(key, make)
+        known: asyncio.Future[T] | None = self._shared.get(key)
+        found = known if known is not None else self._begin(key, make)
+        self._shared.pop(key, None)
         self._shared[key] = found  # at the end, where what was used lately stands
         if not found.done():
             await asyncio.wait([found])  # who gives up waiting does not end it for the others
