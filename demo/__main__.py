@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -98,11 +99,12 @@ def batch_client(settings: dict[str, Any]) -> Any:
 
 
 def count_jobs(batch: Any, queue: str) -> dict[str, int]:
-    """Return how many jobs of the queue are in which state."""
-    return {
-        state.value: len(batch.list_jobs(jobQueue=queue, jobStatus=state.value)["jobSummaryList"])
-        for state in JobStatus
-    }
+    """Return how many jobs of the queue are in which state; of arrays their children count."""
+    counts: Counter[str] = Counter()
+    for state in JobStatus:
+        for job in batch.list_jobs(jobQueue=queue, jobStatus=state.value)["jobSummaryList"]:
+            counts.update(job.get("arrayProperties", {}).get("statusSummary") or {state.value: 1})
+    return {state.value: counts[state.value] for state in JobStatus}
 
 
 def run_sweep(console: Console, settings: dict[str, Any]) -> int:
