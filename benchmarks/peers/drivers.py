@@ -34,8 +34,8 @@ class Figures:
             "ended_s": [0.0] * count,
             "errors": [],
         }
-        self._collections = OWN_PROCESS["Collections"]()
-        self._collections.install()
+        self.collections = OWN_PROCESS["Collections"]()
+        self.collections.install()
         self._began_s, self._began_cpu_s = time.monotonic(), time.process_time()
 
     def stop(self, values: list[Any]) -> None:
@@ -45,8 +45,8 @@ class Figures:
             "wall_s": time.monotonic() - self._began_s,
             "cpu_s": time.process_time() - self._began_cpu_s,
             "peak_mb": OWN_PROCESS["peak_memory_mb"](),
-            "gc_s": self._collections.total_s,
-            "longest_gc_s": self._collections.longest_s,
+            "gc_s": self.collections.total_s,
+            "longest_gc_s": self.collections.longest_s,
             "right": sum(right),
         }
         print(json.dumps(self.told), flush=True)
@@ -85,11 +85,12 @@ def drive_plugin(count: int, settings: dict[str, Any]) -> None:
 
     call = partial(wrapper_fn, TransportableObject(WORK["function"]()), [], [])
     arguments = [TransportableObject(WORK["argument"](number)) for number in range(count)]
-    heartbeat = OWN_PROCESS["Heartbeat"](uvloop.new_event_loop)
-    heartbeat.install()
     figures = Figures(count)
+    heartbeat = OWN_PROCESS["Heartbeat"](figures.collections, uvloop.new_event_loop)
+    heartbeat.install()
     values = asyncio.run(all_nodes(figures))
     figures.told["stall_s"] = heartbeat.longest_stall_s
+    figures.told["own_stall_s"] = heartbeat.longest_stall_without_gc_s
     figures.stop(values)
 
 

@@ -26,7 +26,23 @@ def test_a_job_that_is_not_submitted_yet_is_cancelled_at_once(unanswered: AWSBat
     assert (job.batch_id, job.status.value, job.exit_code) == ("", "FAILED", None)
 
 
-def test_an_array_that_is_not_submitted_yet_never_will_be(batch: AWSBatch, counted: Counted):
+def test_an_array_that_is_not_submitted_yet_is_cancelled_at_once(unanswered: AWSBatch):
+    array = unanswered.map(lambda number: number, range(3))
+    array.cancel()
+    array.wait(LONG_S)
+    assert [job.cancelled() for job in array] == [True] * 3
+
+
+def test_a_job_that_waits_for_the_submission_of_another_is_cancelled_at_once(
+    batch: AWSBatch, unanswered: AWSBatch
+):
+    job = batch.submit(lambda: 1, depends_on=[unanswered.submit(lambda: 1)])
+    job.cancel()
+    job.wait(LONG_S)
+    assert job.cancelled()
+
+
+def test_what_is_cancelled_right_after_the_call_leaves_nothing_behind(batch: AWSBatch, counted: Counted):
     array = batch.map(lambda number: number, range(3))
     array.cancel()
     found = list(array.results(return_exceptions=True, timeout=LONG_S))

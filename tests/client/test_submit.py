@@ -10,7 +10,7 @@ import pytest
 
 from covalent_awsbatch_plugin.client import AWSBatch, Job
 from covalent_awsbatch_plugin.errors import JobFailedError, SettingsError, UnknownOptionError
-from tests.client.surroundings import LONG_S, Gate, has_status
+from tests.client.surroundings import LONG_S, Gate, OtherProcess, has_status
 from tests.e2e.surroundings import AWS, Counted, eventually
 
 LARGE_BYTES = 20 << 20
@@ -154,6 +154,20 @@ def test_a_callback_that_fails_does_not_concern_others(batch: AWSBatch, gate: Ga
     assert job.result(LONG_S) == 1
     eventually(lambda: called == [job])
     job.add_done_callback(fail)
+
+
+def test_a_callback_that_asks_aws_does_not_stop_everything(aws: AWS):
+    other = OtherProcess(
+        aws,
+        """
+        told = []
+        job = batch.submit(pow, 2, 2)
+        job.add_done_callback(lambda job: told.append(job.attempts))
+        job.wait()
+        print(json.dumps(batch.submit(pow, 2, 3).result(20)))
+        """,
+    )
+    assert other.answer() == 8
 
 
 async def test_a_job_can_be_awaited(batch: AWSBatch):

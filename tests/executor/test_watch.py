@@ -48,7 +48,7 @@ class FakeAWS:
     faults: list[Answer] = field(default_factory=list)
     """Given in place of the next answers of S3."""
     when_asked: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
-    """What happens after each DescribeJobs that asked about a job."""
+    """What happens when a DescribeJobs asks about a job, each time one thing, just before the answer."""
     endpoint_url: str = ""
 
     # --- what happens there -------------------------------------------------------------------------------
@@ -71,11 +71,10 @@ class FakeAWS:
     async def describe_jobs(self, request: web.Request) -> web.StreamResponse:
         ids = (await request.json())["jobs"]
         self.asked.append(ids)
-        answer = {"jobs": [self._detail(each) for each in ids if each in self.statuses]}
         for each in ids:
             if self.when_asked.get(each):
                 self.when_asked[each].pop(0)()
-        return web.json_response(answer)
+        return web.json_response({"jobs": [self._detail(each) for each in ids if each in self.statuses]})
 
     def _detail(self, job_id: str) -> dict[str, Any]:
         detail: dict[str, Any] = {"jobId": job_id, "jobName": "name", "status": self.statuses[job_id]}
@@ -284,18 +283,20 @@ async def test_children_that_ended_without_an_outcome_are_known_when_the_array_e
     assert [status_of(each) for each in followed] == ["SUCCEEDED", "unknown", "FAILED"]
 
 
-async def test_an_outcome_that_came_with_the_end_is_seen(aws: FakeAWS, watcher: Watcher):
+@pytest.mark.parametrize("job_id", ["job", "array:0"])
+async def test_an_outcome_that_came_with_the_end_is_seen(aws: FakeAWS, watcher: Watcher, job_id: str):
     """It is listed after the end was seen, never only before."""
-    aws.statuses["job"] = "RUNNING"
-    followed = follow(watcher, "job", 0)
+    aws.array("array", 2)
+    aws.fail_children("array", 0)
+    followed, _ = follow(watcher, job_id, 0), follow(watcher, "array:1", 1)
 
     def end_there() -> None:
-        aws.statuses["job"] = "FAILED"
+        aws.statuses[job_id] = "FAILED"
         aws.leave_outcome(0)
 
-    aws.when_asked["job"] = [end_there]
-    assert await end(followed) == "FAILED"
-    assert followed.attempts == {0: (1,)}
+    aws.when_asked[job_id] = [end_there]
+    await sign(followed)
+    assert (status_of(followed), followed.attempts) == ("FAILED", {0: (1,)})
 
 
 async def test_a_summary_that_lags_only_delays(aws: FakeAWS, watcher: Watcher):
