@@ -41,7 +41,9 @@ async def submit_array(
     for share in shares(parcels, kind):
         some = tasks[first : first + len(share)]
         first += len(share)
-        submission = _submit_share(session, kind, some, share, [*depends_on, *before])
+        # One job has no children that could wait for each other.
+        own = [each for each in depends_on if each != Dependency() or len(share) > 1]
+        submission = _submit_share(session, kind, some, share, [*own, *before])
         if in_order:
             before = [Dependency(split_id(await submission)[0])]
         else:

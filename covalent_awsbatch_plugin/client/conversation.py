@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from .. import arrays, contract, logs, payload, pipeline, recovery, watch
 from ..errors import JobFailedError, UnknownJobError
 from ..fairness import in_turns
 from ..job import Job, split_id
+from ..outcome import sanitised
 from ..payload import Call, Group
 from ..running import Running
 from ..session import Session, open_session
@@ -94,10 +96,27 @@ async def describe(task: Running) -> Job | None:
     return (await watch.describe(session, [task.job_id])).get(task.job_id)
 
 
-async def log_lines(task: Running, stream: str, position: logs.Position) -> list[str]:
-    """Return the lines that a job has written since a position, which moves on."""
-    session = open_session(task.settings)
-    return await logs.read(session, task.settings.batch_job_log_group_name, stream, position)
+async def log_lines(settings: Settings, job_id: str, *, follow: bool) -> AsyncIterator[str]:
+    """Yield the lines that a job's last attempt has written; with `follow`, as they come, to the job's end.
+
+    Raises LogsError where CloudWatch does not let us read.
+    """
+    session, group = open_session(settings), settings.batch_job_log_group_name
+    positions: dict[str, logs.Position] = {}
+    stream = ""
+    while True:
+        # What had ended before its lines were read has no more of them. A value is known sooner than that.
+        job = (await watch.describe(session, [job_id])).get(job_id)
+        if job is None:
+            return
+        # Each attempt has a stream of its own; what one wrote at last comes before the next one's lines.
+        for each in dict.fromkeys((stream, job.log_stream)):
+            for line in await logs.read(session, group, each, positions.setdefault(each, logs.Position())):
+                yield sanitised(line)
+        stream = job.log_stream
+        if job.status.is_final or not follow:
+            return
+        await asyncio.sleep(logs.FOLLOW_INTERVAL_S)
 
 
 async def names_of(settings: Settings, batch_id: str) -> tuple[str, int]:

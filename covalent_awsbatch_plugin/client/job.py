@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from .. import background, contract, logs
+from .. import background, contract
 from ..errors import JobFailedError
 from ..job import Attempt, JobStatus
 from ..job import Job as JobDetail
@@ -211,18 +211,9 @@ class Job(Generic[T]):
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yield the lines that it has written to CloudWatch Logs; with `follow`, as they come, to its end."""
         self.wait_until_submitted()
-        stream, position = "", logs.Position()
-        while True:
-            is_last = not follow or self.done()
-            detail = self._described()
-            if detail is not None and detail.log_stream not in ("", stream):  # each attempt has its own
-                yield from background.wait_for(conversation.log_lines(self.task, stream, position))
-                stream, position = detail.log_stream, logs.Position()
-            yield from background.wait_for(conversation.log_lines(self.task, stream, position))
-            if is_last:
-                return
-            with contextlib.suppress(TimeoutError):
-                self.wait(logs.FOLLOW_INTERVAL_S)
+        lines = conversation.log_lines(self.task.settings, self.batch_id, follow=follow)
+        while (line := background.wait_for(_next(lines))) is not None:
+            yield line
 
     def wait_until_submitted(self) -> None:
         """Wait until AWS Batch has the job, or it has ended without."""
@@ -292,6 +283,10 @@ class Job(Generic[T]):
         if verdict.value is None:
             raise JobFailedError(f"The job {self.id} has ended without a value.")
         return unpickled(verdict.value.pickle)  # type: ignore[no-any-return]  # what the function returned
+
+
+async def _next(lines: AsyncIterator[str]) -> str | None:
+    return await anext(lines, None)
 
 
 def _or_raised(item: Any) -> Any:

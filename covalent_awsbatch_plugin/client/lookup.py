@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from .. import contract, logs, outcome, payload, recovery, submit, watch
+from .. import contract, outcome, payload, recovery, submit, watch
 from ..errors import BucketError, UnknownJobError
 from ..job import Job, JobStatus, split_id
-from ..outcome import Found, Stored, sanitised
+from ..outcome import Found, Stored
 from ..session import Session
 from ..settings import Settings
+from . import conversation
 from .batch import CANCEL_REASON
 from .conversation import number_of, places, run_of
 from .job import ID_SEPARATOR
@@ -227,23 +228,12 @@ async def log_lines(
     Of a job that AWS Batch has forgotten, these are those of its outcome. Raises LogsError where CloudWatch
     does not let us read.
     """
-    job, stream, group = member.job, "", settings.batch_job_log_group_name
-    positions: dict[str, logs.Position] = {}
-    if job is None:
+    if member.job is None:
         for line in _printed((await with_outcome(session, settings, member)).outcome):
             yield line
         return
-    while True:
-        # What was asked for before the lines were read cannot have ended with more of them.
-        job = (await watch.describe(session, [job.id])).get(job.id, job)
-        # Each attempt has a stream of its own; what one wrote at last comes before the next one's lines.
-        for each in dict.fromkeys((stream, job.log_stream)):
-            for line in await logs.read(session, group, each, positions.setdefault(each, logs.Position())):
-                yield sanitised(line)
-        stream = job.log_stream
-        if job.status.is_final or not follow:
-            return
-        await asyncio.sleep(logs.FOLLOW_INTERVAL_S)
+    async for line in conversation.log_lines(settings, member.job.id, follow=follow):
+        yield line
 
 
 def _printed(found: Found) -> list[str]:
