@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from . import payload
@@ -18,27 +19,41 @@ from .submit import Dependency
 from .threads import in_thread
 
 
-async def submit_array(
-    session: Session, tasks: Sequence[Running], groups: list[Group], depends_on: Sequence[Dependency]
-) -> None:
-    """Submit groups of one function without waiting for others, and follow their jobs.
+@dataclass(frozen=True)
+class Prepared:
+    """Tasks of one function that can be submitted as an array, each with its parcel."""
 
-    Where they are more than an array may have, there are several; where they depend on each other one by
-    one, each array also waits for the one before it. Raises what submission raises; tasks that have no job
-    then, or were cancelled before, get none.
+    tasks: Sequence[Running]
+    parcels: list[Parcel]
+    kind: Kind
+
+
+async def prepare(session: Session, tasks: Sequence[Running], groups: list[Group]) -> Prepared:
+    """Do all that comes before the submission; it may be given up at any moment.
+
+    Raises SetupError or SubmissionError for what is missing, BucketError where S3 does not take something.
     """
     settings = tasks[0].settings
     _, needs = await needs_of(session, settings, groups[0])
     kind = await kind_of(session, tasks[0], needs)
     parcels = await in_thread(lambda: [payload.parcel(group) for group in groups])
     parcels = await payload.upload_contents(session, settings.s3_bucket_name, parcels)
-    if all(task.is_cancelled for task in tasks):
-        return
+    return Prepared(tasks, parcels, kind)
+
+
+async def submit_array(session: Session, prepared: Prepared, depends_on: Sequence[Dependency]) -> None:
+    """Submit tasks without waiting for others, and follow their jobs.
+
+    Where they are more than an array may have, there are several; where they depend on each other one by
+    one, each array also waits for the one before it. Not to be given up half-way. Raises what submission
+    raises; tasks that have no job then will not get one.
+    """
+    tasks, kind = prepared.tasks, prepared.kind
     in_order = Dependency() in depends_on
     before: list[Dependency] = []
     submissions: list[Coroutine[Any, Any, str]] = []
     first = 0
-    for share in shares(parcels, kind):
+    for share in shares(prepared.parcels, kind):
         some = tasks[first : first + len(share)]
         first += len(share)
         # One job has no children that could wait for each other.

@@ -12,15 +12,18 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_thread_id: int | None = None
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
     """Return the loop, started on first use; it ends with the process."""
-    global _loop
+    global _loop, _thread_id  # clients are shared by loop, so there must be one
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="awsbatch", daemon=True).start()
+            thread = threading.Thread(target=_loop.run_forever, name="awsbatch", daemon=True)
+            thread.start()
+            _thread_id = thread.ident
         return _loop
 
 
@@ -30,7 +33,13 @@ def start(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
 
 
 def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the loop and return its result; not to be called from the loop itself."""
+    """Run a coroutine on the loop and return its result.
+
+    Raises RuntimeError in the loop's own thread, where callbacks of jobs run: it would wait for itself.
+    """
+    if threading.get_ident() == _thread_id:
+        coroutine.close()
+        raise RuntimeError("A job's callback must not wait for AWS: let another thread do that.")
     future = start(coroutine)
     try:
         return future.result()

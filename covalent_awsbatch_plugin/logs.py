@@ -67,22 +67,15 @@ async def tail(session: Session, group: str, stream: str, line_limit: int = 20) 
 
     The lines only illustrate a failure, so logs that cannot be read do not hide it: that is logged.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError
 
     if stream == "":
         return []
     try:
         client = await session.client("logs")
-        with explained(session.account, f"read the log stream {stream!r}"):
-            answer = await client.get_log_events(
-                logGroupName=group or DEFAULT_GROUP,
-                logStreamName=stream,
-                limit=line_limit,
-                startFromHead=False,
-            )
-    except (AWSBatchError, BotoCoreError, ClientError) as error:
-        if "log stream does not exist" in str(error):
-            return []  # a stream is made with the first output
+        request = {"limit": line_limit, "startFromHead": False}
+        answer = await _page(session, client, group or DEFAULT_GROUP, stream, request)
+    except (AWSBatchError, BotoCoreError) as error:
         log.warning("The log stream %r of %r cannot be read: %s", stream, group or DEFAULT_GROUP, error)
         return []
     return [event["message"].rstrip("\n") for event in answer["events"]]

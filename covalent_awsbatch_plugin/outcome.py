@@ -217,7 +217,7 @@ async def attempts_of(session: Session, bucket: str, dispatch_id: str, node_id: 
     prefix = contract.outcome_prefix(dispatch_id, node_id)
     try:
         keys = [meta["path"] async for batch in obstore.list(store, prefix) for meta in batch]
-    except BaseError as error:
+    except (BaseError, FileNotFoundError) as error:
         said = store_message(error)
         raise BucketError(f"The task's outcome cannot be looked for in {bucket!r}: {said}") from error
     return [contract.outcome_of(key)[1] for key in keys]

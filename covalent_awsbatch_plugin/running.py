@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,8 @@ class Running:
     """What its job is like."""
     runner: asyncio.Task[Any] | None = None
     """What walks its way; until the task waits for its submission it may be given up at any moment."""
+    when_cancelled: Callable[[], object] | None = None
+    """What learns of a cancellation while its array is prepared, which goes on for the others."""
     waiting: Waiting[Parcel] | None = None
     followed: Followed | None = None
     ending: asyncio.Task[None] | None = None
@@ -70,6 +72,8 @@ class Running:
             self.waiting.withdraw()
         elif self.runner is not None:
             self.runner.cancel()
+        elif self.when_cancelled is not None:
+            self.when_cancelled()
 
     def end_job(self) -> None:
         """Terminate the job, in the background of this event loop."""

@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from . import contract
@@ -82,7 +83,7 @@ class Followed:
 
     def expect_end(self) -> None:
         """Ask AWS Batch about this job itself, and soon: it has just ended, or was told to."""
-        if not self.is_expected:
+        if not self.is_expected and not self.ended.is_reached:
             self.is_expected = True
             self._watcher.hurry(self)
 
@@ -114,6 +115,12 @@ class Followed:
         self.job = job
         self.signed.reach(None)
         self.ended.reach(None)
+
+    def end_like(self, other: Followed) -> None:
+        """Take over what another handle of the same job has learned."""
+        self.attempts.update(other.attempts)
+        self.error = other.error
+        self.resolve(other.job)
 
     def fail(self, error: Exception) -> None:
         """Let those who wait know that nothing is to be known."""
@@ -211,6 +218,11 @@ class Watcher:
 
     def hurry(self, followed: Followed) -> None:
         """Look at a job as if it were fresh."""
+        other = self._other_handle(followed)
+        if other is not None:
+            other.ended.then(partial(followed.end_like, other))
+            other.expect_end()
+            return
         self._enter(followed)
         flight = followed.flight
         flight.active_s = time.monotonic()
@@ -224,6 +236,12 @@ class Watcher:
         flight.active_s = time.monotonic()
         self._leave(followed)
         followed.resolve(job)
+
+    def _other_handle(self, followed: Followed) -> Followed | None:
+        """Return who follows the same job since this one left."""
+        flight = self._flights.get(followed.flight.job_id)
+        other = None if flight is None else flight.members.get(followed.index)
+        return None if other is followed else other
 
     def _enter(self, followed: Followed) -> None:
         # It may come back, to wait for its end, when others of its array are followed anew.
@@ -316,7 +334,8 @@ class Watcher:
             indices = flight.to_ask(job) - {None}
             if job is not None and not job.status.is_final and flight.has_unexplained_failures(job):
                 indices |= await self._failed_children(flight)
-            asked.update({child_id(flight.job_id, index): flight.members[index] for index in indices})
+            members = {index: flight.members.get(index) for index in indices}  # some may have left meanwhile
+            asked.update({child_id(flight.job_id, index): each for index, each in members.items() if each})
         children = await describe(self._session, list(asked))
         return {asked[name]: job for name, job in children.items() if job.status.is_final}
 
@@ -329,7 +348,8 @@ class Watcher:
             jobStatus=JobStatus.FAILED.value,
         )
         failed = {split_id(each["jobId"])[1] async for each in pages}
-        flight.failed |= failed
+        # What is followed here has failed when it is described so; until then it is asked about.
+        flight.failed |= {index for index in failed if index not in flight.members}
         return {index for index in failed if index in flight.members}
 
     async def _list_outcomes(self, due: Iterable[_Flight]) -> None:
@@ -350,7 +370,7 @@ class Watcher:
             listing = obstore.list(store, contract.outcomes_prefix(dispatch_id), offset=begin)
             async for page in listing:
                 await self._note_outcomes(nodes, page)
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:
             text = f"The outcomes in the bucket {bucket!r} cannot be listed: {store_message(error)}"
             raise BucketError(text) from error
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
-from .. import background, contract
+from .. import background
 from ..progress import Bar
 from ..running import Running
 from . import conversation
@@ -102,13 +102,13 @@ class JobArray(Sequence[Job[T]]):
 
     @property
     def exit_codes(self) -> list[int | None]:
-        """The exit code of each child; None where it has none (yet)."""
-        return [job.exit_code for job in self]
+        """The exit code of each child that has ended; None for the others, and where it has none."""
+        return [job.exit_code if job.done() else None for job in self]
 
     @property
     def status_reasons(self) -> list[str]:
-        """Why each child is in its state, in AWS's words; empty where it succeeded, or AWS says nothing."""
-        return ["" if job.exit_code == contract.EXIT_VALUE else job.status_reason for job in self]
+        """Why each child that has ended without a value did so, in AWS's words; empty for the others."""
+        return [job.status_reason if job.done() and not job.succeeded else "" for job in self]
 
     def __await__(self) -> Generator[Any, None, list[T]]:
         return self._awaited().__await__()

@@ -42,9 +42,21 @@ async def run_array(
     """Run tasks of one function as an array job of their own."""
     session = open_session(tasks[0].settings)
     problem: Exception | None = None
+    preparing = asyncio.ensure_future(_prepare(session, tasks, groups, awaited))
+
+    def give_up() -> None:
+        if all(task.is_cancelled for task in tasks):
+            preparing.cancel()
+
+    for task in tasks:
+        task.when_cancelled = give_up
     try:
-        depends_on = [each for one in awaited for each in await _dependencies(one, len(tasks))]
-        await arrays.submit_array(session, tasks, groups, depends_on)
+        give_up()
+        prepared, depends_on = await preparing
+        await arrays.submit_array(session, prepared, depends_on)
+    except asyncio.CancelledError:
+        if not preparing.cancelled():  # else all tasks were, before there was a job
+            raise
     except Exception as error:  # noqa: BLE001 — it belongs to those who wait for the tasks
         problem = error
     async for task, settle in in_turns(zip(tasks, settle_with, strict=True)):
@@ -55,6 +67,13 @@ async def run_array(
             settle(failures(task, problem))
         else:
             settle(all_cancelled(task))
+
+
+async def _prepare(
+    session: Session, tasks: Sequence[Running], groups: list[Group], awaited: Sequence[Awaited]
+) -> tuple[arrays.Prepared, list[Dependency]]:
+    depends_on = [each for one in awaited for each in await _dependencies(one, len(tasks))]
+    return await arrays.prepare(session, tasks, groups), depends_on
 
 
 async def recover(task: Running, settle_with: SettleWith) -> None:

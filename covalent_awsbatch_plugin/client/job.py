@@ -211,6 +211,8 @@ class Job(Generic[T]):
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yield the lines that it has written to CloudWatch Logs; with `follow`, as they come, to its end."""
         self.wait_until_submitted()
+        if self.batch_id == "":
+            return
         lines = conversation.log_lines(self.task.settings, self.batch_id, follow=follow)
         while (line := background.wait_for(_next(lines))) is not None:
             yield line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 
 import pytest
@@ -10,10 +10,10 @@ import pytest
 from covalent_awsbatch_plugin.client import AWSBatch
 from covalent_awsbatch_plugin.errors import JobFailedError, UnknownJobError
 from tests.client.surroundings import LONG_S, Gate, OtherProcess, has_status
-from tests.e2e.surroundings import AWS
+from tests.e2e.surroundings import AWS, Counted
 
 
-def failing():
+def failing() -> Callable[[int], int]:
     def fail(number: int) -> int:
         print("tried", number)
         return 10 // number
@@ -60,7 +60,9 @@ def test_another_process_learns_what_became_of_jobs(aws: AWS, batch: AWSBatch):
     assert status == ["FAILED", "SUCCEEDED", "SUCCEEDED"]
 
 
-def test_another_process_cancels_an_array_with_one_call(aws: AWS, batch: AWSBatch, gate: Gate, counted):
+def test_another_process_cancels_an_array_with_one_call(
+    aws: AWS, batch: AWSBatch, gate: Gate, counted: Counted
+):
     array = batch.map(gate.hold, range(3))
     gate.wait_for(3)
     other = OtherProcess(
