@@ -68,18 +68,19 @@ def small() -> tuple[Table, bool]:
 
 
 def _large_times(kind: str) -> tuple[dict[str, float], float, float]:
-    """Return a driver's figures, its transfer's seconds, and the seconds of the whole task."""
+    """Return a driver's figures, its transfer's seconds, and what the same takes for a task with nothing."""
     print(f"1 GiB, {kind} …", file=sys.stderr)
     figures, report = measure(kind, LARGE_LATENCY_MS)
     ends = [end for task in report["tasks"].values() for end in task]
-    # The task before it only warmed the client up.
-    job = max(ends, key=lambda end: end["ended_s"])
-    transfer_s = (
-        job["submitted_s"] - figures["began_s"]
-        if kind == "large-argument"
-        else figures["ended_s"] - job["ended_s"]
-    )
-    return figures, transfer_s, figures["ended_s"] - figures["began_s"]
+    # The first task only warmed the client up; the second shows what the smallest one takes.
+    _, small, job = sorted(ends, key=lambda end: end["ended_s"])
+    if kind == "large-argument":
+        small_s = small["submitted_s"] - figures["small_began_s"]
+        transfer_s = job["submitted_s"] - figures["began_s"]
+    else:
+        small_s = figures["small_ended_s"] - small["ended_s"]
+        transfer_s = figures["ended_s"] - job["ended_s"]
+    return figures, transfer_s, small_s
 
 
 def large() -> tuple[Table, bool]:
@@ -88,10 +89,11 @@ def large() -> tuple[Table, bool]:
     for heading in (
         "transfer",
         "client s",
+        "of it for nothing s",
         "MB/s",
         "obstore s",
         "MB/s",
-        "times obstore's",
+        "of obstore's speed",
         "memory above MB",
     ):
         made.add_column(heading, justify="right")
@@ -99,15 +101,17 @@ def large() -> tuple[Table, bool]:
     own, _ = measure("large-obstore", LARGE_LATENCY_MS)
     wrong = own["wrong"]
     for kind, own_s in (("large-argument", own["put_s"]), ("large-result", own["get_s"])):
-        figures, took_s, _ = _large_times(kind)
+        figures, took_s, small_s = _large_times(kind)
+        net_s = took_s - small_s
         wrong += figures["wrong"]
         made.add_row(
             kind.removeprefix("large-"),
             f"{took_s:.2f}",
-            f"{LARGE_BYTES / took_s / 1e6:.0f}",
+            f"{small_s:.2f}",
+            f"{LARGE_BYTES / net_s / 1e6:.0f}",
             f"{own_s:.2f}",
             f"{LARGE_BYTES / own_s / 1e6:.0f}",
-            f"{took_s / own_s:.2f}",
+            f"{own_s / net_s:.0%}",
             f"{figures['above_mb']:.0f}",
         )
     return made, wrong == 0

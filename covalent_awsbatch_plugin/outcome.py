@@ -52,10 +52,10 @@ class Pickle:
 
     length: int
     data: bytes = b""
-    download: Callable[[], Iterator[bytes]] | None = None
+    download: Callable[[], Iterator[bytes | memoryview]] | None = None
     """Where it is too large to be held: yields it from S3."""
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield the pickle piece by piece."""
         return iter([self.data]) if self.download is None else self.download()
 
@@ -269,7 +269,7 @@ def _check(sections: dict[str, contract.Section], size_bytes: int) -> None:
         raise contract.EnvelopeError("it is cut short")
 
 
-def _download(store: Any, key: str, start: int, end: int) -> Iterator[bytes]:
+def _download(store: Any, key: str, start: int, end: int) -> Iterator[memoryview]:
     """Yield a part of an object, from a thread: waiting for it blocks."""
     import obstore
     from obstore.exceptions import BaseError
@@ -279,7 +279,7 @@ def _download(store: Any, key: str, start: int, end: int) -> Iterator[bytes]:
         missing = end - start
         for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
             missing -= len(chunk)
-            yield bytes(chunk)
+            yield memoryview(chunk)
         if missing:
             raise contract.EnvelopeError(f"the value {key!r} is cut short")
     except (BaseError, FileNotFoundError) as error:

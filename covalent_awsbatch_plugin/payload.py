@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -31,7 +31,8 @@ MAX_PACK_BYTES = 64 << 20
 PART_BYTES = 8 << 20
 """Of a multipart upload; with S3's 10,000 parts it carries 80 GB."""
 
-PARTS_AT_ONCE = 4
+PARTS_AT_ONCE = 12
+"""As many as obstore itself has at a time; each holds a part in memory only where the source is a stream."""
 
 
 class Pickled(Protocol):
@@ -48,6 +49,10 @@ class Pickled(Protocol):
     @property
     def length(self) -> int:
         """Bytes of the raw pickle."""
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """The whole pickle, where it is held in memory anyway."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the raw pickle piece by piece."""
@@ -213,7 +218,7 @@ async def upload_contents(session: Session, bucket: str, groups: Sequence[Parcel
     for key, function in functions.items():
         await session.once(("function", bucket, key), partial(_put, store, bucket, key, function))
     large = [each for group in groups for each in group.large_inputs.items()]
-    uploads = (in_thread(partial(_put_stream, store, bucket, key, each.chunks)) for key, each in large)
+    uploads = (in_thread(partial(_put_stream, store, bucket, key, each)) for key, each in large)
     await asyncio.gather(*uploads)
     return [Parcel(each.dispatch_id, each.group_id, each.payload, {}, {}) for each in groups]
 
@@ -247,7 +252,7 @@ async def _put(store: Any, bucket: str, key: str, content: bytes) -> None:
         raise _refusal(bucket, key, error) from error
 
 
-def _put_stream(store: Any, bucket: str, key: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+def _put_stream(store: Any, bucket: str, key: str, content: Pickled) -> None:
     """Store an object piece by piece, from a thread: reading the pieces blocks."""
     import obstore
     from obstore.exceptions import BaseError
@@ -256,7 +261,7 @@ def _put_stream(store: Any, bucket: str, key: str, chunks: Callable[[], Iterator
         obstore.put(
             store,
             key,
-            chunks(),
+            content.chunks() if content.in_memory is None else content.in_memory,
             use_multipart=True,
             chunk_size=PART_BYTES,
             max_concurrency=PARTS_AT_ONCE,

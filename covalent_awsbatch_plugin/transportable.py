@@ -49,6 +49,11 @@ class Transportable:
         """Return the version of cloudpickle that wrote the pickle."""
         return str(self.header.get("cloudpickle_version", ""))
 
+    @property
+    def in_memory(self) -> None:
+        """Nothing: what Covalent holds in memory is base64."""
+        return None
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the raw pickle piece by piece."""
         file, remaining = self.open_base64()
@@ -135,7 +140,9 @@ def plain_value(pickled: bytes) -> Any:
         raise ValueError(f"the pickle is no plain value: {error}") from error
 
 
-def write_archive(path: Path, header: dict[str, Any], object_string: bytes, chunks: Iterator[bytes]) -> int:
+def write_archive(
+    path: Path, header: dict[str, Any], object_string: bytes, chunks: Iterator[bytes | memoryview]
+) -> int:
     """Write an asset file for Covalent from a raw pickle and return its size in bytes.
 
     The chunks may have any length; they are brought to whole base64 groups here.
@@ -152,7 +159,7 @@ def write_archive(path: Path, header: dict[str, Any], object_string: bytes, chun
         return file.tell()
 
 
-def base64_chunks(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def base64_chunks(chunks: Iterator[bytes | memoryview]) -> Iterator[bytes]:
     """Yield the base64 of a byte stream, whatever the lengths of its chunks."""
     rest = b""
     for chunk in chunks:

@@ -28,6 +28,11 @@ class Pickled:
     cloudpickle_version: str = cloudpickle.__version__
 
     @property
+    def in_memory(self) -> bytes:
+        """The whole pickle."""
+        return self.data
+
+    @property
     def length(self) -> int:
         """Bytes of the pickle."""
         return len(self.data)
@@ -54,7 +59,7 @@ def pickled(value: Any) -> Pickled:
 class _Stream(io.RawIOBase):
     """A pickle as a file, so that a large value is read straight into the object that it becomes."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes | memoryview]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
 

@@ -42,6 +42,10 @@ class Raw:
     def length(self) -> int:
         return len(self.data)
 
+    @property
+    def in_memory(self) -> None:
+        return None
+
     def chunks(self) -> Iterator[bytes]:
         self.reads.append("chunks")
         return (self.data[start : start + 100_000] for start in range(0, self.length, 100_000))
