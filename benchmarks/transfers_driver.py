@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import pickle
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -130,7 +131,10 @@ async def large_with_obstore(settings: dict[str, Any]) -> Figures:
     began_s = time.monotonic()
     found = await (await obstore.get_async(store, "large")).bytes_async()
     get_s = time.monotonic() - began_s
-    return {"put_s": put_s, "get_s": get_s, "wrong": float(memoryview(found) != memoryview(data))}
+    value = pickle.loads(found)
+    value_s = time.monotonic() - began_s
+    wrong = float(memoryview(found) != memoryview(data) or len(value) != LARGE_BYTES // 8)
+    return {"put_s": put_s, "get_s": get_s, "value_s": value_s, "wrong": wrong}
 
 
 def large_argument(settings: dict[str, Any]) -> Figures:
