@@ -1,7 +1,7 @@
 """The way of one task group, as every door walks it: glue, image, definition, parcel, job, verdict.
 
-What runs is kept in `running`, so that a cancellation, which comes through another executor object, finds
-it. Nothing but verdicts leaves `run()`: an exception that escaped would leave a node RUNNING.
+What Covalent has started is kept in `running`, so that a cancellation, which comes through another executor
+object, finds it. Nothing but verdicts leaves this way: an exception that escaped would leave a node RUNNING.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ async def recover(task: Running) -> list[Verdict]:
             settle_when_signed(session, task, followed, task.verdicts.reach)
             return await task.verdicts.wait()
         return [await _settle_forgotten(session, task, node_id) for node_id in task.node_ids]
-    except Exception as error:  # noqa: BLE001 — as in run()
+    except Exception as error:  # noqa: BLE001 — as in pipeline._run
         return failures(task, error)
     finally:
         task.submitted.reach(None)
