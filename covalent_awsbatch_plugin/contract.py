@@ -76,17 +76,6 @@ def pack_key(dispatch_id: str, group_id: int) -> str:
     return f"{pack_prefix(dispatch_id)}{_sortable(group_id)}"
 
 
-def pack_of(key: str) -> tuple[str, int]:
-    """Return the dispatch and the first task group of a pack's key.
-
-    Raises ValueError for any other key.
-    """
-    prefix, dispatch_id, packs, group_id = key.split("/")
-    if (prefix, packs) != (KEY_PREFIX, "packs"):
-        raise ValueError(f"{key!r} is no pack's key")
-    return dispatch_id, int(group_id)
-
-
 def outcomes_prefix(dispatch_id: str) -> str:
     """Return the prefix under which the outcomes of all tasks of a dispatch stand, in the nodes' order."""
     return f"{dispatch_prefix(dispatch_id)}outcomes/"
