@@ -80,7 +80,7 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 
 
 @pytest.fixture(scope="module")
-def lone(batch: AWSBatch) -> Job[int]:
+def lone(aws: AWS, batch: AWSBatch) -> Job[int]:
     """A job that has printed what would turn a terminal red."""
 
     def speak() -> int:
@@ -91,8 +91,14 @@ def lone(batch: AWSBatch) -> Job[int]:
         return 42
 
     job = batch.submit(speak)
-    job.wait()
+    wait_for_aws(aws, job)
     return job
+
+
+def wait_for_aws(aws: AWS, job: Job[Any]) -> None:
+    """Wait until a job has succeeded for AWS Batch too; its value is there sooner."""
+    job.wait()
+    eventually(lambda: aws.batch.describe_jobs(jobs=[job.batch_id])["jobs"][0]["status"] == "SUCCEEDED")
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +223,9 @@ def test_options_take_the_place_of_a_configuration(aws, lone, tmp_path):
 # --- jobs -----------------------------------------------------------------------------------------------
 
 
-def test_jobs_lists_the_newest_first_with_ids_that_the_others_take(command, batch, array):
+def test_jobs_lists_the_newest_first_with_ids_that_the_others_take(aws, command, batch, array):
     last = batch.submit(len, "four")
-    last.wait()
+    wait_for_aws(aws, last)
     listed = command.json("jobs")
     assert all(set(each) == IN_SHORT for each in listed)
     assert [each["created_at"] for each in listed] == sorted(
