@@ -6,20 +6,16 @@ import json
 import logging
 from typing import Any
 
-from covalent_awsbatch_plugin.local.api import Operation, error_answer, offered, parse
+from covalent_awsbatch_plugin.local.api import error_answer, offered, parse
 from covalent_awsbatch_plugin.local.engine import Engine
 from covalent_awsbatch_plugin.local.errors import ApiError, NotLocal, Throttled
 from covalent_awsbatch_plugin.local.jobs import Account, Json
-from covalent_awsbatch_plugin.local.operations.definitions import DefinitionOperations
 from covalent_awsbatch_plugin.local.operations.environments import (
     MEMORY_TAG,
-    EnvironmentOperations,
     new_environment,
 )
-from covalent_awsbatch_plugin.local.operations.jobs import JobOperations
-from covalent_awsbatch_plugin.local.operations.listing import ListOperations
-from covalent_awsbatch_plugin.local.operations.queues import QueueOperations, new_queue
-from covalent_awsbatch_plugin.local.operations.tags import TagOperations
+from covalent_awsbatch_plugin.local.operations.providers import providers
+from covalent_awsbatch_plugin.local.operations.queues import new_queue
 from covalent_awsbatch_plugin.local.runner import Runner
 from covalent_awsbatch_plugin.local.store import Store
 from covalent_awsbatch_plugin.local.throttle import BatchThrottle
@@ -60,7 +56,7 @@ class Batch:
         self._store = Store(engine.jobs, engine.placement.queues)
         self._records = records
         self._throttle = throttle
-        self._operations = _operations(engine, self._store)
+        self._operations = offered("batch", providers(engine, self._store))
         # Requests name operations in lower case.
         self._names = {name.lower(): name for name in self._operations}
         _add_queue(self._store, account, name)
@@ -93,18 +89,6 @@ class Batch:
             size = request.get("arrayProperties", {}).get("size", 1)
             self._records.submitted(answer["jobId"], answer["jobName"], size)
         return answer
-
-
-def _operations(engine: Engine, store: Store) -> dict[str, Operation]:
-    providers = [
-        JobOperations(engine, store),
-        ListOperations(store),
-        DefinitionOperations(engine.account, store),
-        QueueOperations(engine, store),
-        EnvironmentOperations(engine, store),
-        TagOperations(store),
-    ]
-    return offered("batch", providers)
 
 
 def _add_queue(store: Store, account: Account, name: str) -> None:

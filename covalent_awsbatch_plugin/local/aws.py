@@ -33,12 +33,7 @@ from .engine import Engine
 from .jobs import Account, Json
 from .logstream import LogStreams, MotoLogs
 from .model import batch_model
-from .operations.definitions import DefinitionOperations
-from .operations.environments import EnvironmentOperations
-from .operations.jobs import JobOperations
-from .operations.listing import ListOperations
-from .operations.queues import QueueOperations
-from .operations.tags import TagOperations
+from .operations.providers import providers
 from .process_runner import ProcessRunner
 from .registry import ecr
 from .registry.ecr import Registry
@@ -223,7 +218,7 @@ class LocalAWS:
         store = Store(engine.jobs, engine.placement.queues)
         defaults.create_resources(options.account, store, options.vcpus, options.memory_mib)
         app = LocalApp(
-            batch=BatchApi(_operations(engine, store)),
+            batch=BatchApi(providers(engine, store)),
             others=moto_services.moto_app(),
             control=Control(engine, counts, registry),
             registry=registry,
@@ -244,17 +239,6 @@ class _AnnouncingServer(uvicorn.Server):
         """Start up and say so."""
         await super().startup(sockets)
         self._ready.set_result(None)
-
-
-def _operations(engine: Engine, store: Store) -> list[object]:
-    return [
-        JobOperations(engine, store),
-        ListOperations(store),
-        DefinitionOperations(engine.account, store),
-        QueueOperations(engine, store),
-        EnvironmentOperations(engine, store),
-        TagOperations(store),
-    ]
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,0 +1,24 @@
+"""All operations of AWS Batch together, for whoever serves them."""
+
+from __future__ import annotations
+
+from ..engine import Engine
+from ..store import Store
+from .definitions import DefinitionOperations
+from .environments import EnvironmentOperations
+from .jobs import JobOperations
+from .listing import ListOperations
+from .queues import QueueOperations
+from .tags import TagOperations
+
+
+def providers(engine: Engine, store: Store) -> list[object]:
+    """Return one object for each kind of resource, whose methods are the operations."""
+    return [
+        JobOperations(engine, store),
+        ListOperations(store),
+        DefinitionOperations(engine.account, store),
+        QueueOperations(engine, store),
+        EnvironmentOperations(engine, store),
+        TagOperations(store),
+    ]
