@@ -23,9 +23,12 @@ SettleWith = Callable[[list[Verdict]], None]
 
 def settle_when_signed(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
     """See to a group's verdicts when there is something to see; until then nothing waits."""
+    followed.signed.then(partial(_settle_in_turn, session, task, followed, settle_with))
+
+
+def _settle_in_turn(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
     crew = session.crew("settling", task.settings.transfers_at_once)
-    look = partial(_settle, session, task, followed, settle_with)
-    followed.signed.then(partial(crew.add, look))
+    crew.add(partial(_settle, session, task, followed, settle_with))
 
 
 async def _settle(session: Session, task: Running, followed: Followed, settle_with: SettleWith) -> None:
@@ -36,9 +39,8 @@ async def _settle(session: Session, task: Running, followed: Followed, settle_wi
     if verdicts is not None:
         settle_with(verdicts)
         return
-    crew = session.crew("settling", task.settings.transfers_at_once)
     followed.expect_end()
-    followed.ended.then(partial(crew.add, partial(_settle, session, task, followed, settle_with)))
+    followed.ended.then(partial(_settle_in_turn, session, task, followed, settle_with))
 
 
 async def _verdicts(session: Session, task: Running, followed: Followed) -> list[Verdict] | None:

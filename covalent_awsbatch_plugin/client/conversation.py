@@ -45,7 +45,8 @@ async def run_array(
     preparing = asyncio.ensure_future(_prepare(session, tasks, groups, awaited))
 
     def give_up() -> None:
-        if all(task.is_cancelled for task in tasks):
+        # From the end: an array is cancelled in order, so mostly the first look says that some are left.
+        if all(task.is_cancelled for task in reversed(tasks)):
             preparing.cancel()
 
     for task in tasks:
