@@ -30,8 +30,8 @@ from covalent.executor.schemas import ResourceMap, TaskSpec, TaskUpdate
 from .settings import CONFIG_SECTION, Settings, resolve
 
 if TYPE_CHECKING:
-    from .outcome import Verdict
     from .running import Running
+    from .verdict import Verdict
 
 EXECUTOR_PLUGIN_NAME = "AWSBatchExecutor"
 
@@ -172,7 +172,7 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
     def _answer(self, verdict: Verdict) -> TransportableObject:
         from . import covalent_assets
-        from .outcome import VerdictStatus
+        from .verdict import VerdictStatus
 
         self._print(verdict)
         if verdict.status is VerdictStatus.CANCELLED:

@@ -21,6 +21,7 @@ without reading the others. Entries have one length, so that two of them tell wh
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, BinaryIO
@@ -32,6 +33,12 @@ ENV_PAYLOAD = "COVALENT_AWSBATCH_PAYLOAD"
 
 ENV_ARRAY_INDEX = "AWS_BATCH_JOB_ARRAY_INDEX"
 """AWS Batch gives it to the children of an array: which payload is theirs. Others take the first."""
+
+ENV_ATTEMPT = "AWS_BATCH_JOB_ATTEMPT"
+"""AWS Batch gives it to every job, counted from 1 for each job anew."""
+
+ENV_RUNG = "COVALENT_AWSBATCH_RUNG"
+"""How often the tasks were submitted before this job, with less memory or to another queue; missing: never."""
 
 RUNTIME_COMMAND = ("python", "-m", "covalent_awsbatch_plugin.runtime")
 """What every job definition runs."""
@@ -71,9 +78,15 @@ def pack_prefix(dispatch_id: str) -> str:
     return f"{dispatch_prefix(dispatch_id)}packs/"
 
 
-def pack_key(dispatch_id: str, group_id: int) -> str:
-    """Return the key of the pack whose first payload is this task group's."""
-    return f"{pack_prefix(dispatch_id)}{_sortable(group_id)}"
+def pack_key(dispatch_id: str, group_id: int, rung: int = 0) -> str:
+    """Return the key of the pack whose first payload is this task group's, submitted for this time."""
+    return f"{pack_prefix(dispatch_id)}{_sortable(group_id)}{f'r{rung}' if rung else ''}"
+
+
+def rung_of_pack(key: str) -> int:
+    """Return how often a pack's groups were submitted before it."""
+    _, _, rung = key.rpartition("/")[2].partition("r")
+    return int(rung) if rung.isdecimal() else 0
 
 
 def outcomes_prefix(dispatch_id: str) -> str:
@@ -87,8 +100,17 @@ def outcome_prefix(dispatch_id: str, node_id: int) -> str:
 
 
 def outcome_key(dispatch_id: str, node_id: int, attempt: int) -> str:
-    """Return the key of a task's outcome; attempts count from 1 and sort as text (Batch allows 10)."""
+    """Return the key of a task's outcome; attempts count as in `attempt_of`, and sort as text."""
     return f"{outcome_prefix(dispatch_id, node_id)}{attempt:03d}"
+
+
+MAX_ATTEMPTS = 10
+"""AWS Batch's limit for one job."""
+
+
+def attempt_of(environment: Mapping[str, str]) -> int:
+    """Return which attempt of its task a job is: from 1, and from 11 where it was submitted anew, and so on."""
+    return MAX_ATTEMPTS * int(environment.get(ENV_RUNG, "0")) + int(environment.get(ENV_ATTEMPT, "1"))
 
 
 def outcome_of(key: str) -> tuple[int, int]:
@@ -107,12 +129,12 @@ def _sortable(number: int) -> str:
 JOB_NAME_PREFIX = "covalent-"
 
 
-def job_name(dispatch_id: str, group_id: int) -> str:
+def job_name(dispatch_id: str, group_id: int, rung: int = 0) -> str:
     """Return the name of the job, or array, whose first payload is this task group's.
 
     Batch allows 128 characters of [A-Za-z0-9_-].
     """
-    return f"{JOB_NAME_PREFIX}{dispatch_id}-{group_id}"
+    return f"{JOB_NAME_PREFIX}{dispatch_id}-{group_id}{f'r{rung}' if rung else ''}"
 
 
 def run_of(job_name: str) -> tuple[str, int]:
@@ -120,7 +142,10 @@ def run_of(job_name: str) -> tuple[str, int]:
 
     Raises ValueError for any other name.
     """
-    dispatch_id, _, group_id = job_name.removeprefix(JOB_NAME_PREFIX).rpartition("-")
+    dispatch_id, _, last = job_name.removeprefix(JOB_NAME_PREFIX).rpartition("-")
+    group_id, again, rung = last.partition("r")
+    if again and not rung.isdecimal():
+        raise ValueError(f"{job_name!r} is no name of a job of ours")
     if not (job_name.startswith(JOB_NAME_PREFIX) and dispatch_id and group_id.isdecimal()):
         raise ValueError(f"{job_name!r} is no name of a job of ours")
     return dispatch_id, int(group_id)

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from . import requirements
-from .outcome import Value, Verdict
 from .payload import Call, HookCall
 from .transportable import (
     Transportable,
@@ -26,6 +25,7 @@ from .transportable import (
     reference_in,
     write_archive,
 )
+from .verdict import Value, Verdict
 
 log = logging.getLogger(__name__)
 

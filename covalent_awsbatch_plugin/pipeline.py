@@ -10,11 +10,10 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from . import glue, outcome, payload, recovery
+from . import glue, payload, recovery, verdict
 from .errors import DefinitionGoneError
 from .fairness import in_turns
 from .gather import Gatherer, Waiting
-from .outcome import Verdict
 from .payload import Call, Group, Parcel
 from .preparation import forget_kind, kind_of, needs_of, parcel_of
 from .running import Running, follow
@@ -24,6 +23,7 @@ from .settling import SettleWith, all_cancelled, failures, settle_when_signed
 from .shipment import Kind, ship
 from .threads import in_thread
 from .transportable import Transportable
+from .verdict import Verdict
 from .watch import watcher_for
 
 running: dict[tuple[str, int], Running] = {}
@@ -134,7 +134,7 @@ def _composed(call: Call, function: Transportable) -> Verdict | None:
     args = [each for each in call.args if isinstance(each, Transportable)]
     kwargs = {name: each for name, each in call.kwargs.items() if isinstance(each, Transportable)}
     found = glue.compose(function, args, kwargs)
-    return None if found is None else outcome.composed(call.node_id, found, function)
+    return None if found is None else verdict.composed(call.node_id, found, function)
 
 
 # --- together ---------------------------------------------------------------------------------------------

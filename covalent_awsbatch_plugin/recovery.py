@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import contract, outcome, payload, submit
+from . import contract, outcome, payload, submit, verdict
 from .job import child_id
-from .outcome import Verdict
 from .running import CANCEL_REASON, Running, follow
 from .session import Session, open_session
 from .settings import Settings
 from .settling import failures, settle_when_signed
+from .verdict import Verdict
 
 
 async def recover(task: Running) -> list[Verdict]:
@@ -39,7 +39,7 @@ async def _settle_forgotten(session: Session, task: Running, node_id: int) -> Ve
     bucket = task.settings.s3_bucket_name
     attempts = await outcome.attempts_of(session, bucket, task.dispatch_id, node_id)
     found = await outcome.find(session, task.settings, task.dispatch_id, node_id, attempts)
-    return await outcome.settle(
+    return await verdict.settle(
         session,
         task.settings,
         node_id=node_id,

@@ -12,11 +12,11 @@ from typing import Any
 from . import submit
 from .gather import Waiting
 from .milestone import Milestone
-from .outcome import Verdict
 from .payload import Call, Parcel
 from .session import Session, open_session
 from .settings import Settings
 from .shipment import Kind
+from .verdict import Verdict
 from .watch import Followed, watcher_for
 
 log = logging.getLogger(__name__)

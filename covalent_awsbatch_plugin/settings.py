@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +54,10 @@ def _none_is_empty(value: Any) -> Any:
     return "" if value is None else value
 
 
+def _none_is_no_list(value: Any) -> Any:
+    return [] if value is None or value == "" else value
+
+
 def _requirement_lines(value: Any) -> Any:
     """Take a list of pip's lines, or the path of a requirements file, whose lines then travel themselves."""
     if value is None or value == "":
@@ -69,6 +74,14 @@ def _requirement_lines(value: Any) -> Any:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise PydanticCustomError("requirements", text, {"reason": reason}) from error
     return value
+
+
+def _climbing(values: list[float]) -> list[float]:
+    for value in values:
+        _enough_memory(value)
+    if any(after <= before for before, after in pairwise(values)):
+        raise PydanticCustomError("memory", "each must be more than the one before; [8, 16] would do")
+    return values
 
 
 def _enough_memory(value: float) -> float:
@@ -102,12 +115,18 @@ DEFINITION = Pattern(
     "covalent-jobs",
     optional=False,
 )
-QUEUE = Pattern(
+_QUEUE = (
     rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_CHARS - 1}}}"
     rf"|{_ARN.format(service='batch', resource='job-queue')}",
     _BATCH_NAME_RULE.format(limit=MAX_NAME_CHARS),
     "my-queue",
-    optional=False,
+)
+QUEUE = Pattern(*_QUEUE, optional=False)
+OTHER_QUEUE = Pattern(*_QUEUE)
+KMS_KEY = Pattern(
+    rf"[A-Za-z0-9-]{{1,128}}|alias/[A-Za-z0-9/_-]+|{_ARN.format(service='kms', resource='(?:key|alias)')}",
+    "a KMS key is named by its id, its ARN or an alias",
+    "alias/my-key",
 )
 ROLE = Pattern(
     rf"[\w+=,.@-]{{1,64}}|{_ARN.format(service='iam', resource='role')}",
@@ -131,6 +150,8 @@ BucketName = Annotated[Text, AfterValidator(BUCKET)]
 RepositoryName = Annotated[Text, AfterValidator(REPOSITORY)]
 DefinitionName = Annotated[Text, AfterValidator(DEFINITION)]
 QueueName = Annotated[Text, AfterValidator(QUEUE)]
+OtherQueueName = Annotated[Text, AfterValidator(OTHER_QUEUE)]
+KmsKeyId = Annotated[Text, AfterValidator(KMS_KEY)]
 RoleName = Annotated[Text, AfterValidator(ROLE)]
 LogGroupName = Annotated[Text, AfterValidator(LOG_GROUP)]
 RegionName = Annotated[Text, AfterValidator(REGION)]
@@ -139,7 +160,11 @@ ImageURI = Annotated[Text, AfterValidator(IMAGE)]
 BaseImage = Annotated[Text, AfterValidator(BASE_IMAGE)]
 RequirementLines = Annotated[list[str], BeforeValidator(_requirement_lines)]
 Architecture = Literal["X86_64", "ARM64"]
+RetryOn = Literal["cloud", "any"]
+OnShutdown = Literal["leave", "end"]
+KeepArtifacts = Literal["all", "failed", "none"]
 MemoryGB = Annotated[float, AfterValidator(_enough_memory)]
+ClimbGB = Annotated[list[float], BeforeValidator(_none_is_no_list), AfterValidator(_climbing)]
 
 
 def _option(default: Any, description: str, *, unit: str = "", example: str = "", **limits: Any) -> Any:
@@ -187,11 +212,52 @@ class Settings(BaseModel):
     num_gpus: int = _option(0, "GPUs of a job", unit="GPU", ge=0, example="0 or more")
     retry_attempts: int = _option(
         3,
-        "how often the job may be started in all; only what the cloud did is retried, never an exception",
+        "how often the job may be started in all, where `retry_on` allows it",
         unit="attempts",
         ge=1,
         le=10,
         example="a number from 1 to 10",
+    )
+    retry_on: RetryOn = _option(
+        "cloud",
+        "what is retried: `cloud`: only what the cloud did (host lost, image not to be had for a while); "
+        "`any`: exceptions and crashes too",
+    )
+    memory_on_oom: ClimbGB = _option(
+        [],
+        "memory to try again with, one after the other, where a task runs out of it, such as `[8, 16]`",
+        unit="GB",
+        example="[8, 16]",
+    )
+    on_demand_queue: OtherQueueName = _option(
+        "", "job queue to try again in when all attempts were lost with their hosts; empty: none"
+    )
+    runnable_timeout: int = _option(
+        0,
+        "how long a job may wait that, as AWS says, can never run; 0: for ever. What keeps a job waiting is "
+        "told in any case",
+        unit="s",
+        ge=0,
+        example="0, or 600",
+    )
+    on_shutdown: OnShutdown = _option(
+        "leave",
+        "what becomes of jobs when Covalent's server stops: `leave`: they run on, and `covalent-awsbatch "
+        "recover` brings their results in; `end`: they are ended",
+    )
+    keep_artifacts: KeepArtifacts = _option(
+        "all",
+        "which functions, arguments and outcomes stay in the bucket when their tasks have ended: `all`, "
+        "`failed`: those of tasks without a value, `none`",
+    )
+    kms_key_id: KmsKeyId = _option(
+        "", "KMS key that objects are encrypted with; empty: as the bucket itself does"
+    )
+    verify_origin: bool = _option(
+        True,
+        "whether an outcome counts only if the task that was given this machine's key has written it; "
+        "False: also of tasks that another machine submitted",
+        example="True or False",
     )
     time_limit: int = _option(300, "how long one attempt may run", unit="s", ge=60, example="60 or more")
     cache_dir: Text = _option(

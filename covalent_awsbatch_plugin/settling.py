@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from . import outcome
+from . import outcome, verdict
 from .diagnosis import could_not_pull
 from .errors import AWSBatchError
-from .outcome import Found, Stored, Verdict
+from .outcome import Found, Stored
 from .preparation import forget_image_of
 from .refusals import error_message
 from .running import Running
 from .session import Session
+from .verdict import Verdict
 from .watch import Followed
 
 SettleWith = Callable[[list[Verdict]], None]
@@ -62,7 +63,7 @@ async def _verdicts(session: Session, task: Running, followed: Followed) -> list
     cancelled_before = job is not None and job.status_reason == task.cancel_reason
     verdicts: list[Verdict] = []
     for node_id, each in found.items():
-        verdict = await outcome.settle(
+        settled = await verdict.settle(
             session,
             task.settings,
             node_id=node_id,
@@ -71,14 +72,14 @@ async def _verdicts(session: Session, task: Running, followed: Followed) -> list
             job_id=followed.id,
             was_cancelled=cancelled_before or task.is_cancelled,
         )
-        verdicts.append(verdict)
-    return [with_notes(task, verdict) for verdict in verdicts] if task.notes else verdicts
+        verdicts.append(settled)
+    return [with_notes(task, each) for each in verdicts] if task.notes else verdicts
 
 
-def with_notes(task: Running, verdict: Verdict) -> Verdict:
+def with_notes(task: Running, given: Verdict) -> Verdict:
     """Return a verdict whose stderr begins with what was done for the task outside its job."""
     notes = "".join(f"{note}\n" for note in task.notes)
-    return replace(verdict, stderr=notes + verdict.stderr)
+    return replace(given, stderr=notes + given.stderr)
 
 
 def _has_value(found: Found) -> bool:
@@ -95,12 +96,12 @@ async def _find(session: Session, task: Running, followed: Followed) -> dict[int
 
 def all_cancelled(task: Running) -> list[Verdict]:
     """Return the verdicts on a group that was cancelled before it started."""
-    return [outcome.cancelled(node_id) for node_id in task.node_ids]
+    return [verdict.cancelled(node_id) for node_id in task.node_ids]
 
 
 def failures(task: Running, error: Exception) -> list[Verdict]:
     """Return the verdicts on a group that an error has kept from its end."""
-    return [outcome.failed(node_id, explain(error)) for node_id in task.node_ids]
+    return [verdict.failed(node_id, explain(error)) for node_id in task.node_ids]
 
 
 def explain(error: BaseException) -> str:

@@ -13,15 +13,17 @@ FLOORS = [
     {"settling"},
     {"preparation"},
     {"running"},
-    {"outcome", "shipment"},
+    {"verdict", "shipment"},
+    {"outcome"},
     {"watch", "submit", "image", "definition", "payload", "logs", "glue"},
     {"preflight", "diagnosis"},
-    {"session", "job", "runtime"},
+    {"session", "runtime"},
     {"patience"},
     {"contract", "transportable", "pace", "gather", "refusals"},
     {"settings"},
     {"requirements", "configuration"},
     {"account", "errors", "docker_client", "threads", "fairness", "milestone", "background", "progress"},
+    {"job", "plain_text"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""
 

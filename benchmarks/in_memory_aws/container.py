@@ -70,7 +70,7 @@ class _Job:
     def __init__(self, bucket: Bucket, environment: Mapping[str, str]) -> None:
         self._bucket = bucket
         self._id = environment.get("AWS_BATCH_JOB_ID", "")
-        self._attempt = int(environment.get("AWS_BATCH_JOB_ATTEMPT", "1"))
+        self._attempt = contract.attempt_of(environment)
         self._values: dict[int, Any] = {}
 
     def run(self, dispatch_id: str, task: contract.Task, sections: Mapping[str, bytes]) -> OutcomeStatus:

@@ -16,8 +16,9 @@ from covalent_awsbatch_plugin.cli.options import (
     opened,
     with_options,
 )
-from covalent_awsbatch_plugin.cli.text import escaped, now, span
+from covalent_awsbatch_plugin.cli.text import now, span
 from covalent_awsbatch_plugin.job import JobStatus
+from covalent_awsbatch_plugin.plain_text import escaped
 
 if TYPE_CHECKING:
     from rich.text import Text

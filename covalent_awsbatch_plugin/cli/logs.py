@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from covalent_awsbatch_plugin.cli.options import JOB_OPTIONS, in_one_sentence, opened, with_options
-from covalent_awsbatch_plugin.cli.text import escaped
+from covalent_awsbatch_plugin.plain_text import escaped
 
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""

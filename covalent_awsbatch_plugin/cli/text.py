@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
 import click
 
+from covalent_awsbatch_plugin.plain_text import escaped
+
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
-
-_NOT_SHOWN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What would do something to a terminal, or turn its text around, instead of standing there."""
-
-
-def escaped(line: str) -> str:
-    r"""Return a line of somebody else's as a terminal may have it: an escape character is shown as `\x1b`."""
-    return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
 
 
 def last_lines(text: str, count: int) -> list[str]:

@@ -10,8 +10,8 @@ from .. import arrays, contract, logs, payload, pipeline, recovery, watch
 from ..errors import JobFailedError, UnknownJobError
 from ..fairness import in_turns
 from ..job import Job, split_id
-from ..outcome import sanitised
 from ..payload import Call, Group
+from ..plain_text import encodable
 from ..running import Running
 from ..session import Session, open_session
 from ..settings import Settings
@@ -132,7 +132,7 @@ async def log_lines(settings: Settings, job_id: str, *, follow: bool) -> AsyncIt
         # Each attempt has a stream of its own; what one wrote at last comes before the next one's lines.
         for each in dict.fromkeys((stream, job.log_stream)):
             for line in await logs.read(session, group, each, positions.setdefault(each, logs.Position())):
-                yield sanitised(line)
+                yield encodable(line)
         stream = job.log_stream
         if job.status.is_final or not follow:
             return

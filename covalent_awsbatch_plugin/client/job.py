@@ -16,8 +16,8 @@ from .. import background, contract
 from ..errors import JobFailedError
 from ..job import Attempt, JobStatus
 from ..job import Job as JobDetail
-from ..outcome import Verdict, VerdictStatus
 from ..running import Running
+from ..verdict import Verdict, VerdictStatus
 from . import conversation
 from .pickles import Raised, entry, unpickled, unpickled_exception
 

@@ -16,6 +16,7 @@ from covalent_awsbatch_plugin.contract import (
     Failure,
     Outcome,
     OutcomeStatus,
+    attempt_of,
     outcome_key,
     pack_header,
 )
@@ -54,12 +55,12 @@ class Outcomes:
     """Writes the outcomes of one attempt of one job."""
 
     def __init__(self, store: Store, dispatch_id: str, hello: Hello, environment: Mapping[str, str]) -> None:
-        """Take what all outcomes of the job have in common; Batch numbers attempts from 1."""
+        """Take what all outcomes of the job have in common."""
         self._store = store
         self._dispatch_id = dispatch_id
         self._hello = hello
         self._job_id = environment.get("AWS_BATCH_JOB_ID", "")
-        self._attempt = int(environment.get("AWS_BATCH_JOB_ATTEMPT", "1"))
+        self._attempt = attempt_of(environment)
 
     def leave(
         self, node_id: int, ending: Ending, started_at: float, sections: Mapping[str, Path | str]

@@ -17,9 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from covalent_awsbatch_plugin.cli import main
-from covalent_awsbatch_plugin.cli.text import escaped, span
+from covalent_awsbatch_plugin.cli.text import span
 from covalent_awsbatch_plugin.client import AWSBatch, Job, JobArray
 from covalent_awsbatch_plugin.job import console_url
+from covalent_awsbatch_plugin.plain_text import escaped
 from tests.client.surroundings import Gate
 from tests.e2e.command_line import Program
 from tests.e2e.surroundings import AWS, Counted, eventually
