@@ -38,7 +38,7 @@ ENV_ATTEMPT = "AWS_BATCH_JOB_ATTEMPT"
 """AWS Batch gives it to every job, counted from 1 for each job anew."""
 
 ENV_RUNG = "COVALENT_AWSBATCH_RUNG"
-"""How often the tasks were submitted before this job, with less memory or to another queue; missing: never."""
+"""How often the tasks were submitted before this job, with less memory, say; missing: never."""
 
 RUNTIME_COMMAND = ("python", "-m", "covalent_awsbatch_plugin.runtime")
 """What every job definition runs."""
@@ -109,7 +109,7 @@ MAX_ATTEMPTS = 10
 
 
 def attempt_of(environment: Mapping[str, str]) -> int:
-    """Return which attempt of its task a job is: from 1, and from 11 where it was submitted anew, and so on."""
+    """Return which attempt of its task a job is: from 1; from 11 where it was submitted anew, and so on."""
     return MAX_ATTEMPTS * int(environment.get(ENV_RUNG, "0")) + int(environment.get(ENV_ATTEMPT, "1"))
 
 
