@@ -17,6 +17,7 @@ from covalent_awsbatch_plugin.local.timing import Timing
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
+    from covalent_awsbatch_plugin.local.faults.plan import Plan
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,6 +53,13 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to keep files. [default: a temporary directory]",
 )
+@click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A plan of what goes wrong, as JSON: "
+    '{"faults": [{"operation": "SubmitJob", "calls": [1], "effect": {"cut": "after"}}]}; '
+    "docs/local-faults.md has all effects.",
+)
 @click.option("--python-path", multiple=True, help="Directory of importable code for jobs; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of TOML.")
 def command(
@@ -63,6 +71,7 @@ def command(
     latency_ms: float,
     time_scale: float,
     state_dir: Path | None,
+    faults: Path | None,
     python_path: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -73,6 +82,7 @@ def command(
     stopped = _stop_on_signals()
     try:
         from covalent_awsbatch_plugin.local.aws import LocalAWS, Options
+        from covalent_awsbatch_plugin.local.faults.plan import Plan
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"the local AWS needs {error.name}: pip install 'covalent-awsbatch-plugin[local]'"
@@ -87,6 +97,7 @@ def command(
         state_dir=state_dir,
         python_path=python_path,
         runner=RunnerKind(runner),
+        faults=Plan() if faults is None else _read_plan(faults),
     )
     aws = _start(LocalAWS, options)
     try:
@@ -102,6 +113,15 @@ def _stop_on_signals() -> threading.Event:
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stopped.set())
     return stopped
+
+
+def _read_plan(file: Path) -> Plan:
+    from covalent_awsbatch_plugin.local.faults.plan import PlanError, read_plan
+
+    try:
+        return read_plan(file.read_bytes())
+    except PlanError as error:
+        raise click.ClickException(f"{file} is no plan of faults: {error}") from error
 
 
 def _start(kind: type[LocalAWS], options: Options) -> LocalAWS:

@@ -1,7 +1,8 @@
 """AWS Batch on one's own machine: S3, IAM, STS and Logs from moto, Batch written here.
 
 `aws.LocalAWS` is what a person or a test uses; `server` documents the switches for faults under
-`/_local/`. An operation of Batch that is not here answers 501 with its name.
+`/_local/`, docs/local-faults.md the plans that say what goes wrong, and when. An operation of Batch that is
+not here answers 501 with its name.
 
 Where it differs from AWS on purpose:
 

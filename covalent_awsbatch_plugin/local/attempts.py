@@ -29,14 +29,7 @@ class CauseKind(Enum):
     TIMED_OUT = "timed out"
     HOST_LOST = "host lost"
     KILLED = "killed"
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why an attempt was ended; `text` is the statusReason, for KILLED the `container.reason`."""
-
-    kind: CauseKind
-    text: str | None
+    NEVER_RAN = "never ran"
 
 
 @dataclass(frozen=True)
@@ -54,13 +47,29 @@ class Ending:
         return self.exit_code == 0 and self.retryable
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Why an attempt was ended.
+
+    `text` is the statusReason, for KILLED the `container.reason`; an attempt that NEVER_RAN has an `ending`.
+    """
+
+    kind: CauseKind
+    text: str | None
+    ending: Ending | None = None
+
+
 @dataclass
 class Live:
-    """An attempt that holds capacity; `running` is there from the start of its process on."""
+    """An attempt that holds capacity; `running` is there from the start of its process on.
+
+    `misreported` is what AWS will say of a program that ends by itself, whatever it did.
+    """
 
     attempt: Attempt
     running: Running | None = None
     cause: Cause | None = None
+    misreported: Ending | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     grace_s: float = 0.0
@@ -130,12 +139,16 @@ async def run_attempt(
     if live.timer is not None:
         live.timer.cancel()
     sink.close()
+    if live.cause is None and live.misreported is not None:
+        return live.misreported
     return _ending(live.cause, result.code, result.reason)
 
 
 def _ending(cause: Cause | None, exit_code: int | None, reason: str | None) -> Ending:
     if cause is None:
         return Ending(CONTAINER_EXITED, exit_code, reason)
+    if cause.ending is not None:
+        return cause.ending
     if cause.kind is CauseKind.KILLED:
         return Ending(CONTAINER_EXITED, exit_code, cause.text)
     if cause.kind is CauseKind.HOST_LOST:

@@ -15,12 +15,14 @@ import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
@@ -30,6 +32,10 @@ from .calls import CallCounts
 from .containers.runner import DockerRunner, no_credentials
 from .control import Control
 from .engine import Engine
+from .faults.answers import Answers
+from .faults.force import InForce
+from .faults.plan import Plan
+from .faults.requests import RequestFaults
 from .jobs import Account, Json
 from .logstream import LogStreams, MotoLogs
 from .model import batch_model
@@ -44,6 +50,8 @@ from .surroundings import Surroundings
 from .throttle import BatchThrottle
 from .timing import Timing
 
+T = TypeVar("T")
+
 START_TIMEOUT_S = 150.0
 """Longer than the registry's own, so that its reason is told."""
 
@@ -57,7 +65,7 @@ class Options:
 
     `port` 0 takes a free one. `time_scale` divides time limits and the grace after SIGTERM.
     `python_path` holds directories of importable code for jobs that are processes. Without a `state_dir`
-    there is a temporary one, gone when the local AWS stops.
+    there is a temporary one, gone when the local AWS stops. `faults` is the plan with which it starts.
     """
 
     port: int = 0
@@ -70,6 +78,7 @@ class Options:
     python_path: tuple[str, ...] = ()
     runner: RunnerKind = RunnerKind.PROCESS
     account: Account = field(default_factory=Account)
+    faults: Plan = field(default_factory=Plan)
 
 
 class LocalAWS:
@@ -85,6 +94,7 @@ class LocalAWS:
         self._thread: threading.Thread | None = None
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._faults: InForce | None = None
 
     @property
     def region(self) -> str:
@@ -128,6 +138,26 @@ class LocalAWS:
             shutil.rmtree(self._temporary_dir)
         if _count_running(-1) == 0:
             moto_services.reset()
+
+    def replace_faults(self, plan: Plan) -> None:
+        """Put a plan of faults in force, counting calls and jobs anew; an empty one ends all faults."""
+        self._in_loop(lambda faults: faults.replace(plan))
+
+    @property
+    def faults_struck(self) -> dict[str, int]:
+        """How often each fault of the plan in force has struck, by its name (else `fault 1`, `fault 2` …)."""
+        return self._in_loop(lambda faults: faults.struck)
+
+    def _in_loop(self, do: Callable[[InForce], T]) -> T:
+        """Return what something gives on the event loop of the server; raises RuntimeError if none runs."""
+        if self._thread is None or self._loop is None or self._faults is None:
+            raise RuntimeError("this local AWS does not run")
+        faults = self._faults
+
+        async def done() -> T:
+            return do(faults)
+
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result()
 
     def __enter__(self) -> LocalAWS:
         """Start."""
@@ -186,6 +216,7 @@ class LocalAWS:
             log_level="error",  # engines try TLS first, of which a warning would tell each time
             timeout_graceful_shutdown=1,
             timeout_keep_alive=60,
+            proxy_headers=False,  # a client is who the connection is from
         )
         self._server = _AnnouncingServer(config, ready)
         try:
@@ -216,16 +247,26 @@ class LocalAWS:
         logs = LogStreams(MotoLogs(moto_services.backend("logs", options.account)))
         engine = Engine(options.account, self._new_runner(registry), logs, options.timing)
         store = Store(engine.jobs, engine.placement.queues)
+        requests = RequestFaults(self._transports, partial(moto_services.halve_object, options.account))
+        answers = Answers()
+        self._faults = InForce(engine, requests, answers, options.faults)
         defaults.create_resources(options.account, store, options.vcpus, options.memory_mib)
         app = LocalApp(
-            batch=BatchApi(providers(engine, store)),
+            batch=BatchApi(providers(engine, store, answers)),
             others=moto_services.moto_app(),
-            control=Control(engine, counts, registry),
+            control=Control(engine, counts, self._faults, registry),
+            faults=requests,
             registry=registry,
             throttle=BatchThrottle() if options.throttle else None,
             latency_s=options.latency_ms / 1000,
         )
         return engine, app
+
+    def _transports(self, client: tuple[str, int]) -> list[asyncio.Transport]:
+        """Return the connection to a client, none where it has gone."""
+        connections = self._server.server_state.connections if self._server is not None else set()
+        transports = [protocol.transport for protocol in connections]
+        return [each for each in transports if each.get_extra_info("peername") == client]
 
 
 class _AnnouncingServer(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""Name the service and the operation of a call, to count what a client does."""
+"""Name the service and the operation of a call, to count what a client does and to strike it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote
 
-SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
-"""The credential scope of signature version 4, in a header or (unquoted) in a query string."""
+JOBS_KEY_ID = "local-job"
+"""The access key with which jobs sign; everybody else may take any other."""
+
+SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
+"""Access key and credential scope of signature version 4, in a header or (unquoted) in a query string."""
 
 OBJECT_OPERATIONS = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 BUCKET_OPERATIONS = {
@@ -33,6 +36,20 @@ S3_QUERY_OPERATIONS = {
 FORM = "application/x-www-form-urlencoded"
 
 
+@dataclass(frozen=True)
+class Call:
+    """What a request asks for.
+
+    `operation` is a best effort for other services than Batch; `key` is S3's key, or the prefix of a listing.
+    """
+
+    service: str
+    operation: str
+    by_job: bool = False
+    bucket: str = ""
+    key: str = ""
+
+
 @dataclass
 class CallCounts:
     """How often each operation of each service was called."""
@@ -50,8 +67,24 @@ class CallCounts:
 
 def signed_service(authorization: str, query: str) -> str | None:
     """Return the service that a request was signed for, None where it is unsigned."""
-    match = SCOPE.search(authorization) or SCOPE.search(unquote(query))
-    return match[1] if match is not None else None
+    match = _scope(authorization, query)
+    return match[2] if match is not None else None
+
+
+def is_by_job(authorization: str, query: str) -> bool:
+    """Tell whether a request was signed by a job of the local AWS."""
+    match = _scope(authorization, query)
+    return match is not None and match[1] == JOBS_KEY_ID
+
+
+def _scope(authorization: str, query: str) -> re.Match[str] | None:
+    return SCOPE.search(authorization) or SCOPE.search(unquote(query))
+
+
+def s3_object(path: str, query: str) -> tuple[str, str]:
+    """Return the bucket and the key of a request to S3, or the prefix of a listing in the key's place."""
+    bucket, _, key = path.lstrip("/").partition("/")
+    return bucket, key or parse_qs(query).get("prefix", [""])[0]
 
 
 def s3_operation(method: str, path: str, query: str) -> str:

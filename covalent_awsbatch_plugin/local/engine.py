@@ -36,6 +36,7 @@ from .timing import Timing
 logger = logging.getLogger(__name__)
 
 DEPENDENT_FAILED = "Dependent Job failed"
+SPOT_TASK_INTERRUPTED = "Your Spot Task was interrupted."
 ARRAY_CHILD_FAILED = "Array Child Job failed"
 
 
@@ -61,11 +62,13 @@ class Engine:
         self._finished: deque[Job] = deque()
         self._releasing = False
         self._sequence = 0
+        self.submissions = 0
 
     # --- what the API asks for ---
 
     def submit(self, spec: JobSpec, array_size: int | None = None) -> Job:
         """Accept a job and return its record in SUBMITTED; its dependencies must exist."""
+        self.submissions += 1
         job = self._new_job(spec, str(uuid.uuid4()))
         job.tags = dict(spec.tags)
         if array_size is not None:
@@ -112,22 +115,30 @@ class Engine:
 
     # --- faults ---
 
-    def lose_host(self, job: Job) -> bool:
-        """End the running attempt as a Spot reclaim does; False where the job has none."""
+    def lose_host(self, job: Job, *, fargate: bool = False) -> None:
+        """End the attempt of a STARTING or RUNNING job as a Spot reclaim does, on EC2 or on Fargate."""
         instance = f"i-{uuid.uuid4().hex[:17]}"
-        cause = Cause(CauseKind.HOST_LOST, f"Host EC2 (instance {instance}) terminated.")
-        return self._strike(job, cause)
+        text = SPOT_TASK_INTERRUPTED if fargate else f"Host EC2 (instance {instance}) terminated."
+        self._strike(job, Cause(CauseKind.HOST_LOST, text))
 
-    def kill(self, job: Job, reason: str | None = None) -> bool:
-        """Send SIGKILL to the running attempt; `reason` becomes its `container.reason`."""
-        return self._strike(job, Cause(CauseKind.KILLED, reason))
+    def kill(self, job: Job, reason: str | None = None) -> None:
+        """Send SIGKILL to a RUNNING job; `reason` becomes its `container.reason`."""
+        if job.status is JobStatus.RUNNING:
+            self._strike(job, Cause(CauseKind.KILLED, reason))
 
-    def _strike(self, job: Job, cause: Cause) -> bool:
-        live = self._live.get(job.id)
-        if live is None or live.running is None:
-            return False
-        live.abort(cause)
-        return True
+    def fail_start(self, job: Job, ending: Ending) -> None:
+        """End the attempt of a STARTING job before anything of it runs."""
+        if job.status is JobStatus.STARTING:
+            self._strike(job, Cause(CauseKind.NEVER_RAN, None, ending))
+
+    def misreport(self, job: Job, ending: Ending) -> None:
+        """Let the attempt of a STARTING or RUNNING job do its work, and then say this of it."""
+        if job.id in self._live:
+            self._live[job.id].misreported = ending
+
+    def _strike(self, job: Job, cause: Cause) -> None:
+        if job.id in self._live:
+            self._live[job.id].abort(cause)
 
     async def close(self) -> None:
         """Kill everything that runs and return when it is gone."""
@@ -145,7 +156,9 @@ class Engine:
     ) -> Job:
         self._sequence += 1
         arn = self.account.arn("batch", f"job/{job_id}")
-        job = Job(job_id, arn, self._sequence, spec, now_ms(), {}, parent=parent, index=index)
+        job = Job(
+            job_id, arn, self._sequence, self.submissions, spec, now_ms(), {}, parent=parent, index=index
+        )
         self.jobs[job_id] = job
         return job
 
@@ -191,9 +204,8 @@ class Engine:
         environment.take(job.spec.demand)
         job.current = new_attempt(job, environment, self.account)
         job.status_reason = job.started_at_ms = None
+        live = self._live[job.id] = Live(job.current)
         self._move(job, JobStatus.STARTING)
-        live = Live(job.current)
-        self._live[job.id] = live
         live.task = asyncio.get_running_loop().create_task(self._see_through(job, live))
 
     async def _see_through(self, job: Job, live: Live) -> None:

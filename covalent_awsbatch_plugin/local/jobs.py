@@ -215,12 +215,14 @@ class Job:
     """A job, a child of an array, or (where `children` is filled) the parent of an array.
 
     `attempts` holds the ended attempts; `current` the one whose task is up or was the last.
-    `unmet` counts dependencies that are still open. `sequence` grows with submission.
+    `unmet` counts dependencies that are still open. `sequence` grows with submission; `submission` counts
+    accepted SubmitJob calls from 1 on, and is the parent's for the children of an array.
     """
 
     id: str
     arn: str
     sequence: int
+    submission: int
     spec: JobSpec
     created_at_ms: int
     tags: dict[str, str]

@@ -90,6 +90,17 @@ def create_bucket(account: Account, name: str) -> None:
         s3.create_bucket(name, account.region)
 
 
+def halve_object(account: Account, bucket: str, key: str) -> None:
+    """Cut an object to its first half, with the metadata of the whole; does nothing where there is none."""
+    s3 = backend("s3", account, "aws")
+    whole = s3.get_object(bucket, key)
+    if whole is None:
+        return
+    half = whole.value[: len(whole.value) // 2]
+    written = s3.put_object(bucket, key, half, encryption=whole.encryption, kms_key_id=whole.kms_key_id)
+    written.set_metadata(dict(whole.metadata))
+
+
 def create_task_role(account: Account, name: str) -> None:
     """Create a role that ECS tasks may assume, unless it exists."""
     iam = backend("iam", account, "aws")

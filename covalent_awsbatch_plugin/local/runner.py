@@ -9,6 +9,9 @@ from typing import Protocol
 
 from .jobs import Json
 
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+"""ECS's `container.reason` where the kernel ended something for its memory."""
+
 
 class RunnerKind(str, Enum):
     """What can run the jobs of the local AWS."""

@@ -12,7 +12,12 @@ Beside AWS's own interfaces it has switches for tests, without authentication, u
     POST   /_local/jobs/{jobId}/kill        SIGKILL to the running attempt; the JSON body
                                             {"reason": "OutOfMemoryError: …"} sets container.reason
 
-The last two answer 404 for an unknown job and 409 for one that is not RUNNING. Where jobs run in
+    GET    /_local/faults                   the plan of faults, each with how often it has struck
+    PUT    /_local/faults                   a plan that replaces it (docs/local-faults.md has the format);
+                                            its calls and jobs are counted from now on
+    DELETE /_local/faults                   no more faults
+
+Those for a job answer 404 for an unknown one and 409 for one that is not RUNNING. Where jobs run in
 containers there are more:
 
     POST   /_local/registry/revoke-tokens   every token that was issued is an expired one
@@ -30,6 +35,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -38,8 +44,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import calls
 from .api import Answer, BatchApi, error_answer
+from .calls import Call
 from .control import Control
 from .errors import ApiError, NotLocal, Throttled
+from .faults.requests import RequestFaults
 from .model import find_operation
 from .registry.ecr import Registry
 from .throttle import BatchThrottle
@@ -52,11 +60,12 @@ TOO_LARGE = ApiError("Request body is too large", status=413)
 
 @dataclass
 class LocalApp:
-    """Routes each request by the service it is signed for, or by its path."""
+    """Routes each request by the service it is signed for, or by its path, through the plan of faults."""
 
     batch: BatchApi
     others: ASGIApp
     control: Control
+    faults: RequestFaults
     registry: Registry | None = None
     throttle: BatchThrottle | None = None
     latency_s: float = 0.0
@@ -70,21 +79,29 @@ class LocalApp:
             await (await self.control.answer(request))(scope, receive, send)
             return
         await asyncio.sleep(self.latency_s)
-        if _is_batch(request):
-            await _response(await self._batch_answer(request))(scope, receive, send)
-        elif self.registry is not None and _service(request) == "ecr":
-            await _response(await self._ecr_answer(self.registry, request))(scope, receive, send)
-        elif self.registry is not None and _is_registry(request):
+        if self.registry is not None and _is_registry(request):
             await self.registry.proxy(scope, receive, send)
-        else:
-            await self.others(scope, self._counting(request, receive), send)
+            return
+        call, receive = await _named(request, receive)
+        self.control.counts.add(call.service, call.operation)
+        await self.faults.answer(call, self._server_of(call), scope, receive, send)
+
+    def _server_of(self, call: Call) -> ASGIApp:
+        if call.service == "batch":
+            return self._serve_batch
+        if self.registry is not None and call.service == "ecr":
+            return partial(self._serve_ecr, self.registry, call)
+        return self.others
+
+    async def _serve_batch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._batch_answer(Request(scope, receive))
+        await _response(answer)(scope, receive, send)
 
     async def _batch_answer(self, request: Request) -> Answer:
         found = find_operation(request.method, _raw_path(request))
         if found is None:
             return error_answer(NotLocal(f"{request.method} {request.url.path}"))
         operation, path_parameters = found
-        self.control.counts.add("batch", operation)
         if self.throttle is not None and not self.throttle.take(operation):
             return error_answer(Throttled())
         if _is_too_large(request):
@@ -92,40 +109,48 @@ class LocalApp:
         body = await request.body()
         return self.batch.answer(operation, path_parameters, request.query_params.multi_items(), body)
 
-    async def _ecr_answer(self, registry: Registry, request: Request) -> Answer:
-        operation = calls.target_operation(request.headers.get("x-amz-target", ""))
-        self.control.counts.add("ecr", operation)
+    async def _serve_ecr(
+        self, registry: Registry, call: Call, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        request = Request(scope, receive)
         if _is_too_large(request):
-            return error_answer(TOO_LARGE)
-        return await registry.api.answer(operation, await request.body())
-
-    def _counting(self, request: Request, receive: Receive) -> Receive:
-        """Count a call of moto's; where its name stands in the body, when the body comes."""
-        service = _service(request) or "s3"
-        if "x-amz-target" in request.headers:
-            operation = calls.target_operation(request.headers["x-amz-target"])
-        elif request.headers.get("content-type", "").startswith(calls.FORM):
-            return self._counting_form(service, receive)
-        elif service == "s3":
-            operation = calls.s3_operation(request.method, request.url.path, request.url.query)
+            answer = error_answer(TOO_LARGE)
         else:
-            operation = request.method
-        self.control.counts.add(service, operation)
-        return receive
+            answer = await registry.api.answer(call.operation, await request.body())
+        await _response(answer)(scope, receive, send)
 
-    def _counting_form(self, service: str, receive: Receive) -> Receive:
-        counted = False
 
-        async def receive_and_count() -> Message:
-            nonlocal counted
-            message = await receive()
-            if not counted and message["type"] == "http.request":
-                counted = True
-                operation = calls.form_operation(message.get("body", b""))
-                self.control.counts.add(service, operation or "unknown")
-            return message
+async def _named(request: Request, receive: Receive) -> tuple[Call, Receive]:
+    """Return what a request asks for, and what receives it: a form is read for the name that it holds."""
+    authorization, query = request.headers.get("authorization", ""), request.url.query
+    by_job = calls.is_by_job(authorization, query)
+    if _is_batch(request):
+        return Call("batch", _batch_operation(request), by_job), receive
+    service = _service(request) or "s3"
+    if "x-amz-target" in request.headers:
+        return Call(service, calls.target_operation(request.headers["x-amz-target"]), by_job), receive
+    if request.headers.get("content-type", "").startswith(calls.FORM):
+        body = await request.body()
+        return Call(service, calls.form_operation(body) or "unknown", by_job), _again(body, receive)
+    if service != "s3":
+        return Call(service, request.method, by_job), receive
+    operation = calls.s3_operation(request.method, request.url.path, query)
+    return Call(service, operation, by_job, *calls.s3_object(request.scope["path"], query)), receive
 
-        return receive_and_count
+
+def _batch_operation(request: Request) -> str:
+    found = find_operation(request.method, _raw_path(request))
+    return "unknown" if found is None else found[0]
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what receives a body that was read already, and then what follows it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
 
 
 def _response(answer: Answer) -> JSONResponse:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .calls import JOBS_KEY_ID
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -23,7 +25,7 @@ class Surroundings:
         """The variables that lead an AWS SDK to the local AWS, and keep it from the machine's own role."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_ACCESS_KEY_ID": JOBS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,

@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from covalent_awsbatch_plugin.local.aws import LocalAWS
+from covalent_awsbatch_plugin.local.faults.plan import Plan
 from covalent_awsbatch_plugin.local.runner import RunnerKind
 from covalent_awsbatch_plugin.local.timing import Timing
 from tests import docker_engine
@@ -33,6 +34,20 @@ def aws() -> Iterator[LocalAWS]:
 @pytest.fixture(scope="session")
 def local(aws: LocalAWS) -> Driver:
     return Driver(aws)
+
+
+@pytest.fixture(scope="session")
+def struck_aws() -> Iterator[LocalAWS]:
+    """A local AWS of its own for those tests that let things go wrong in it."""
+    with LocalAWS(vcpus=4, memory_mib=4096, timing=FAST) as running:
+        yield running
+
+
+@pytest.fixture
+def faulty(struck_aws: LocalAWS) -> Iterator[Driver]:
+    """The same, without faults at the beginning and at the end of the test."""
+    yield Driver(struck_aws)
+    struck_aws.replace_faults(Plan())
 
 
 @pytest.fixture(scope="session")

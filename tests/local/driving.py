@@ -126,6 +126,11 @@ class Driver:
         """Call a switch under `/_local/`; return status and JSON."""
         return call(f"{self.aws.endpoint_url}/_local/{path}", method, body)
 
+    def fault(self, effect: dict[str, Any], **where: Any) -> None:
+        """Put one fault in force, in place of those before."""
+        status, answer = self.local("PUT", "faults", {"faults": [{"effect": effect, **where}]})
+        assert status == 200, answer
+
     def new_queue(
         self, vcpus: int = 1, memory_mib: int = 1024, resources: dict[str, Any] | None = None, **queue: Any
     ) -> str:

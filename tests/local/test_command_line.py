@@ -125,7 +125,7 @@ def test_help_and_version() -> None:
     assert "local" in listed.output
     told = CliRunner().invoke(main, ["local", "--help"])
     for option in ("--port", "--vcpus", "--memory-mib", "--runner", "--throttle", "--latency-ms",
-                   "--time-scale", "--state-dir", "--json"):  # fmt: skip
+                   "--time-scale", "--state-dir", "--faults", "--json"):  # fmt: skip
         assert option in told.output
     assert CliRunner().invoke(main, ["no-such-command"]).exit_code == 2
     assert CliRunner().invoke(main, ["local", "--time-scale", "0"]).exit_code == 2

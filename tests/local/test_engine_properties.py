@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.job import JobStatus
+from covalent_awsbatch_plugin.local.attempts import Ending
 from covalent_awsbatch_plugin.local.engine import Engine
+from covalent_awsbatch_plugin.local.faults.answers import Answers
+from covalent_awsbatch_plugin.local.faults.force import InForce
+from covalent_awsbatch_plugin.local.faults.plan import JobFault, Plan
+from covalent_awsbatch_plugin.local.faults.random_plan import random_plan
+from covalent_awsbatch_plugin.local.faults.requests import RequestFaults
 from covalent_awsbatch_plugin.local.jobs import (
     Account,
     ComputeEnvironment,
@@ -94,7 +100,7 @@ BLOW = st.builds(
     Blow,
     at_s=st.floats(0, 400),
     job=st.integers(0, 50),
-    verb=st.sampled_from(["cancel", "terminate", "lose_host", "kill"]),
+    verb=st.sampled_from(["cancel", "terminate", "lose_host", "kill", "fail_start", "misreport"]),
 )
 
 
@@ -105,6 +111,7 @@ class World:
     moves: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
     plans: dict[str, Submission] = field(default_factory=dict)
+    faults: Plan = field(default_factory=Plan)
     terminated: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
 
@@ -118,6 +125,9 @@ class World:
         self.runner = PretendingRunner(self.fate)
         self.engine = Engine(account, self.runner, NoLogs(), Timing(), [self.watch])
         self.engine.placement.queues["q"] = self.queue
+        requests = RequestFaults(lambda _: [], lambda *_: None)
+        self.answers = Answers()
+        self.in_force = InForce(self.engine, requests, self.answers, self.faults)
 
     def fate(self, launch: Launch) -> tuple[float, int | None]:
         plan = self.plans[launch.job_id.partition(":")[0]].plan
@@ -162,10 +172,16 @@ class World:
         leaves = [each for job in self.jobs for each in (job, *job.children)]
         if leaves:
             target = leaves[blow.job % len(leaves)]
-            reasons = ("struck",) if blow.verb in ("cancel", "terminate") else ()
+            details: dict[str, Any] = {
+                "cancel": "struck",
+                "terminate": "struck",
+                "fail_start": Ending("struck", None, None),
+                "misreport": Ending("struck", None, None),
+            }
+            told = [details[blow.verb]] if blow.verb in details else []
             if blow.verb == "terminate" and not target.children:
                 self.terminated.add(target.id)
-            getattr(self.engine, blow.verb)(target, *reasons)
+            getattr(self.engine, blow.verb)(target, *told)
 
     async def live(self, submissions: list[Submission], blows: list[Blow]) -> None:
         loop = asyncio.get_running_loop()
@@ -179,11 +195,11 @@ class World:
         await self.engine.close()
 
 
-def lived(submissions: list[Submission], blows: list[Blow]) -> World:
+def lived(submissions: list[Submission], blows: list[Blow], faults: Plan | None = None) -> World:
     worlds: list[World] = []
 
     async def main() -> None:
-        worlds.append(World())
+        worlds.append(World(faults=faults or Plan()))
         await worlds[0].live(submissions, blows)
 
     run_virtual(main)
@@ -210,6 +226,22 @@ def test_every_job_ends_by_documented_moves_and_gives_its_capacity_back(
         assert [before for before, _ in moves] == ["SUBMITTED", *[after for _, after in moves[:-1]]]
         assert job.status.is_final
         assert job.stopped_at_ms is not None
+
+
+@settings(max_examples=200, deadline=None)
+@given(SUBMISSIONS, BLOWS, st.integers(), st.integers(0, 20))
+def test_every_job_ends_under_any_plan_of_faults_that_ends(
+    submissions: list[Submission], blows: list[Blow], seed: int, faults: int
+) -> None:
+    world = lived(submissions, blows, random_plan(seed, faults))
+    assert (world.environment.used_cpu_units, world.environment.used_memory_mib) == (0, 0)
+    for job in world.engine.jobs.values():
+        assert job.status.is_final
+        assert len(job.attempts) <= job.spec.retry.attempts
+        assert world.answers.is_known(job)
+    for name, fault in world.faults.named():
+        if isinstance(fault, JobFault):
+            assert 0 <= world.in_force.struck[name] <= (fault.times or 0)
 
 
 @settings(max_examples=200, deadline=None)

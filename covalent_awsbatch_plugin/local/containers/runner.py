@@ -22,7 +22,7 @@ from docker import APIClient
 from covalent_awsbatch_plugin.threads import in_daemon_thread
 
 from ..jobs import Json
-from ..runner import Exit, Launch
+from ..runner import OUT_OF_MEMORY, Exit, Launch
 from ..surroundings import Surroundings
 from . import guardian
 from .engine import LABEL, connect, gone_is_fine
@@ -33,8 +33,6 @@ from .options import container_name, create_body, task_volumes
 logger = logging.getLogger(__name__)
 
 THREAD = "local-aws-call"
-
-OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 def no_credentials(host: str) -> None:

@@ -8,6 +8,7 @@ from .. import rules
 from ..describe import job_detail
 from ..engine import Engine
 from ..errors import refused
+from ..faults.answers import Answers
 from ..jobs import Job, Json
 from ..store import Store
 from ..submission import build_spec
@@ -19,9 +20,10 @@ MAX_BULK_JOBS = 50
 class JobOperations:
     """What AWS does with single jobs."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, answers: Answers) -> None:
         self._engine = engine
         self._store = store
+        self._answers = answers
 
     def submit_job(self, request: Json) -> Json:
         """Accept a job or an array of jobs."""
@@ -38,8 +40,13 @@ class JobOperations:
         ids = request["jobs"]
         if len(ids) > MAX_DESCRIBED_JOBS:
             raise refused(f"Maximum number of jobs supported is  {MAX_DESCRIBED_JOBS} .")
-        known = [self._engine.jobs[job_id] for job_id in dict.fromkeys(ids) if job_id in self._engine.jobs]
-        return {"jobs": [job_detail(job) for job in known]}
+        known = [job for job_id in dict.fromkeys(ids) if (job := self._known(job_id)) is not None]
+        seen = [self._answers.appearance(job) for job in known if self._answers.is_described(job)]
+        return {"jobs": [job_detail(job) for job in seen]}
+
+    def _known(self, job_id: str) -> Job | None:
+        job = self._engine.jobs.get(job_id)
+        return job if job is not None and self._answers.is_known(job) else None
 
     def cancel_job(self, request: Json) -> Json:
         """End a job that has not started."""
@@ -59,7 +66,7 @@ class JobOperations:
 
     def _end(self, request: Json, end: Callable[[Job, str], None]) -> Json:
         rules.check_reason(request["reason"])
-        job = self._engine.jobs.get(request["jobId"])
+        job = self._known(request["jobId"])
         if job is not None:  # AWS answers an unknown id with 200
             end(job, request["reason"])
         return {}
@@ -69,6 +76,6 @@ class JobOperations:
         if len(request["jobs"]) > MAX_BULK_JOBS:
             raise refused(f"Maximum number of jobs supported is  {MAX_BULK_JOBS} .")  # own wording
         for job_id in request["jobs"]:
-            if job_id in self._engine.jobs:
-                end(self._engine.jobs[job_id], request["reason"])
+            if (job := self._known(job_id)) is not None:
+                end(job, request["reason"])
         return {"successful": list(request["jobs"]), "errors": []}

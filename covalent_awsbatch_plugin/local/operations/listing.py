@@ -9,6 +9,7 @@ from covalent_awsbatch_plugin.job import JobStatus
 
 from ..describe import job_summary
 from ..errors import NotLocal, refused
+from ..faults.answers import Answers
 from ..jobs import Job, Json
 from ..store import Store
 from . import BATCH_PAGES
@@ -22,8 +23,9 @@ Test = Callable[[Job], bool]
 class ListOperations:
     """What AWS lists."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, answers: Answers) -> None:
         self._store = store
+        self._answers = answers
 
     def list_jobs(self, request: Json) -> Json:
         """List the jobs of a queue, or the children of an array, newest first.
@@ -36,9 +38,23 @@ class ListOperations:
         if len(filters) > 1:
             raise refused("Only one filter is supported")  # own wording
         if filters:
-            return _page(request, jobs, _filter_test(filters[0]), FILTER_PAGE)
+            return self._page(request, jobs, _filter_test(filters[0]), FILTER_PAGE)
         status = JobStatus(request.get("jobStatus", JobStatus.RUNNING))
-        return _page(request, jobs, lambda job: job.status is status, STATUS_PAGE)
+        return self._page(request, jobs, lambda job: job.status is status, STATUS_PAGE)
+
+    def _page(self, request: Json, jobs: list[Job], test: Test, largest: int) -> Json:
+        """Return a page; the token is the sequence number of its last job, so later jobs do not shift it."""
+        size = min(request.get("maxResults", largest), largest)
+        if size < 1:
+            raise refused("maxResults must be at least 1")  # own wording
+        page: list[Job] = []
+        for job in _newest_first(jobs, BATCH_PAGES.position(request, default=-1)):
+            seen = self._answers.appearance(job)
+            if test(seen) and self._answers.is_listed(job):
+                if len(page) == size:
+                    return _response(page) | {"nextToken": str(page[-1].sequence)}
+                page.append(seen)
+        return _response(page)
 
     def _candidates(self, request: Json) -> list[Job]:
         scopes = [name for name in ("jobQueue", "arrayJobId", "multiNodeJobId") if name in request]
@@ -59,20 +75,6 @@ class ListOperations:
         if job is None or not job.children:
             raise refused(f"Array job {job_id} not found.")  # own wording
         return job.children
-
-
-def _page(request: Json, jobs: list[Job], test: Test, largest: int) -> Json:
-    """Return a page; the token is the sequence number of its last job, so later jobs do not shift it."""
-    size = min(request.get("maxResults", largest), largest)
-    if size < 1:
-        raise refused("maxResults must be at least 1")  # own wording
-    page: list[Job] = []
-    for job in _newest_first(jobs, BATCH_PAGES.position(request, default=-1)):
-        if test(job):
-            if len(page) == size:
-                return _response(page) | {"nextToken": str(page[-1].sequence)}
-            page.append(job)
-    return _response(page)
 
 
 def _response(page: list[Job]) -> Json:

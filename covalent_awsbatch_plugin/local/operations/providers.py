@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..engine import Engine
+from ..faults.answers import Answers
 from ..store import Store
 from .definitions import DefinitionOperations
 from .environments import EnvironmentOperations
@@ -12,11 +13,15 @@ from .queues import QueueOperations
 from .tags import TagOperations
 
 
-def providers(engine: Engine, store: Store) -> list[object]:
-    """Return one object for each kind of resource, whose methods are the operations."""
+def providers(engine: Engine, store: Store, answers: Answers | None = None) -> list[object]:
+    """Return one object for each kind of resource, whose methods are the operations.
+
+    `answers` shows jobs as clients are to see them; without it, as they are.
+    """
+    answers = answers or Answers()
     return [
-        JobOperations(engine, store),
-        ListOperations(store),
+        JobOperations(engine, store, answers),
+        ListOperations(store, answers),
         DefinitionOperations(engine.account, store),
         QueueOperations(engine, store),
         EnvironmentOperations(engine, store),

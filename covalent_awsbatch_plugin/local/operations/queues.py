@@ -13,7 +13,7 @@ from ..describe import queue_detail
 from ..engine import Engine
 from ..errors import ApiError, NotLocal, refused
 from ..jobs import CPU_UNITS_PER_VCPU, Account, ComputeEnvironment, JobQueue, Json, now_ms
-from ..placement import BLOCK_TEXTS
+from ..placement import LIMITABLE
 from ..store import Store
 from . import BATCH_PAGES
 
@@ -162,5 +162,5 @@ def _check_action(action: Json) -> None:
     if not MIN_STATE_LIMIT_S <= action["maxTimeSeconds"] <= MAX_STATE_LIMIT_S:
         # Own wording.
         raise refused(f"maxTimeSeconds must be between {MIN_STATE_LIMIT_S} and {MAX_STATE_LIMIT_S}")
-    if action["reason"] not in BLOCK_TEXTS or action["state"] != JobStatus.RUNNABLE.value:
+    if action["reason"] not in LIMITABLE or action["state"] != JobStatus.RUNNABLE.value:
         raise NotLocal(f"time limits for {action['reason']} in {action['state']}")
