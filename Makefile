@@ -1,6 +1,7 @@
 # The commands of the README. Everything lives in .venv and .demo; `make clean` takes it away.
 PYTHON ?= python3
 RUNNER ?= process
+PROCESSES ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -16,7 +17,7 @@ demo: $(VENV)/demo.installed
 	@$(BIN)/python -m demo --runner $(RUNNER)
 
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
