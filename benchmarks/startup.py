@@ -9,6 +9,8 @@ called. S3 is the local AWS. Both figures of a pair are taken in turn, so that a
 from __future__ import annotations
 
 import atexit
+import hashlib
+import itertools
 import os
 import pickle
 import shutil
@@ -34,6 +36,9 @@ atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 TARGET_S = 0.25
 DISPATCH_ID = "startup"
+ORIGIN_KEY = bytes(32)
+
+_rungs = itertools.count()
 
 
 def reached(_data: Any) -> tuple[float, bool]:
@@ -59,7 +64,7 @@ def put_payload(s3: Any, bucket: str) -> str:
     """Store function and payload as the executor does, and return the payload's address."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     function, data = cloudpickle.dumps(reached), cloudpickle.dumps(load())
-    function_key = contract.function_key(DISPATCH_ID, "reached")
+    function_key = contract.function_key(DISPATCH_ID, hashlib.sha256(function).hexdigest())
     task = contract.Task(
         node_id=0,
         function_key=function_key,
@@ -67,7 +72,7 @@ def put_payload(s3: Any, bucket: str) -> str:
         cloudpickle_version=cloudpickle.__version__,
         args=[contract.Input(section="0")],
     )
-    header = contract.Payload(DISPATCH_ID, [task]).to_json()
+    header = contract.Payload(DISPATCH_ID, [task], ORIGIN_KEY).to_json()
     payload = contract.pack_header(header, {"0": len(data)}) + data
     key = contract.pack_key(DISPATCH_ID, 0)
     s3.put_object(Bucket=bucket, Key=function_key, Body=function)
@@ -77,7 +82,8 @@ def put_payload(s3: Any, bucket: str) -> str:
 
 
 def run_job(s3: Any, bucket: str, environment: dict[str, str]) -> float:
-    """Return the seconds from a job's start until its function was called."""
+    """Return the seconds from a job's start until its function was called; each job is a new submission."""
+    environment = {**environment, contract.ENV_RUNG: str(next(_rungs))}
     started_at = time.time()
     subprocess.run(
         [sys.executable, *contract.RUNTIME_COMMAND[1:]],
@@ -85,11 +91,10 @@ def run_job(s3: Any, bucket: str, environment: dict[str, str]) -> float:
         check=True,
         cwd=Path(__file__).parents[1],
     )
-    body = s3.get_object(Bucket=bucket, Key=contract.outcome_key(DISPATCH_ID, 0, 1))["Body"].read()
-    length = contract.header_length(body[: contract.PREAMBLE_BYTES])
-    _, sections = contract.parse_header(body[contract.PREAMBLE_BYTES : contract.PREAMBLE_BYTES + length])
-    section = sections[contract.SECTION_VALUE]
-    called_at, has_covalent = pickle.loads(body[section.offset : section.offset + section.length])
+    key = contract.outcome_key(DISPATCH_ID, 0, contract.attempt_of(environment))
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    _, sections = contract.parse_outcome(body, ORIGIN_KEY)
+    called_at, has_covalent = pickle.loads(sections[contract.SECTION_VALUE])
     if has_covalent:
         raise SystemExit("Covalent was imported for a function that does not use it.")
     return float(called_at) - started_at

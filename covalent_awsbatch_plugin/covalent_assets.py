@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -152,11 +151,9 @@ def write_assets(verdict: Verdict, directory: Path) -> dict[str, dict[str, Any]]
     return assets
 
 
-def spool_dir(cache_dir: str, dispatch_id: str, group_id: int) -> Path:
+def spool_dir(cache_path: Path, dispatch_id: str, group_id: int) -> Path:
     """Return, and make, the directory for a group's files on their way to and from Covalent's server."""
-    cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    base = Path(cache_dir or f"{cache_home}/covalent/awsbatch").expanduser()
-    directory = base / dispatch_id / str(group_id)
+    directory = cache_path / dispatch_id / str(group_id)
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 

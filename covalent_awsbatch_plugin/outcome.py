@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import contract
-from .contract import OutcomeStatus
-from .errors import AWSBatchError, BucketError
+from . import contract, origin
+from .contract import ForeignEnvelopeError, OutcomeStatus
+from .errors import AWSBatchError, BucketError, JobFacts, OutcomeDamagedError, SetupError
 from .plain_text import encodable
 from .refusals import store_message
 from .session import Session
 from .settings import Settings
+from .threads import in_thread
 
-IN_MEMORY_BYTES = 4 << 20
-"""Outcomes up to this size are read in one piece; of larger ones the value stays in S3 until it is used."""
+SMALL_BYTES = 256 << 10
+"""An outcome of this size is checked sooner than a thread takes it over."""
 
-CHUNK_BYTES = 8 << 20
+CHUNKS_AHEAD = 2
+"""Of a large value, read and summed while the one before is used."""
+
+PIECE_BYTES = 1 << 20
 """Of a large value, read at a time."""
-
-OUTCOME_SECTIONS = {
-    contract.SECTION_VALUE,
-    contract.SECTION_OBJECT_STRING,
-    contract.SECTION_STDOUT,
-    contract.SECTION_STDERR,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,10 @@ class Stored:
     texts: dict[str, bytes]
     value: Pickle
 
-    def belongs_to(self, dispatch_id: str, node_id: int) -> bool:
-        """Tell whether the outcome is that of a task, as it says itself."""
-        return (self.outcome.dispatch_id, self.outcome.node_id) == (dispatch_id, node_id)
+    def belongs_to(self, dispatch_id: str, node_id: int, attempt: int) -> bool:
+        """Tell whether the outcome is that of a task's attempt, as it says itself."""
+        outcome = self.outcome
+        return (outcome.dispatch_id, outcome.node_id, outcome.attempt) == (dispatch_id, node_id, attempt)
 
     @property
     def has_value(self) -> bool:
@@ -86,19 +85,34 @@ async def find(
     """
     bucket = settings.s3_bucket_name
     last: Found = None
+    try:
+        origin_key = await origin.dispatch_key(settings, dispatch_id) if settings.verify_origin else None
+    except SetupError as error:
+        return error
     for attempt in sorted(attempts, reverse=True):
         key = contract.outcome_key(dispatch_id, node_id, attempt)
         try:
-            found = await _get(await session.store(bucket), key)
-            if found is not None and not found.belongs_to(dispatch_id, node_id):
-                raise contract.EnvelopeError("it belongs to another task")
-        except (BucketError, contract.EnvelopeError) as error:
+            found = await _get(await session.store(bucket), key, origin_key)
+            if found is not None and not found.belongs_to(dispatch_id, node_id, attempt):
+                raise contract.EnvelopeError("it belongs to another task or attempt")
+        except ForeignEnvelopeError:
+            last = last or ForeignEnvelopeError(_foreign(settings))
+            continue
+        except (AWSBatchError, contract.EnvelopeError) as error:
             last = last or error
             continue
         if found is not None and found.has_value:
             return found
         last = last or found
     return last
+
+
+def _foreign(settings: Settings) -> str:
+    return (
+        f"it is not sealed with this machine's key: either somebody else has written it, or the task was "
+        f"submitted from another machine; then copy that machine's file {origin.FILE_NAME} to "
+        f"{origin.key_path(settings)}, or set verify_origin=False, which takes it by its checksum alone"
+    )
 
 
 async def attempts_of(session: Session, bucket: str, dispatch_id: str, node_id: int) -> list[int]:
@@ -115,68 +129,127 @@ async def attempts_of(session: Session, bucket: str, dispatch_id: str, node_id: 
         keys = [meta["path"] async for batch in obstore.list(store, prefix) for meta in batch]
     except (BaseError, FileNotFoundError) as error:
         said = store_message(error)
-        raise BucketError(f"The task's outcome cannot be looked for in {bucket!r}: {said}") from error
+        raise BucketError(f"The task's outcome cannot be looked for in {bucket!r}: {said}") from None
     return [contract.outcome_of(key)[1] for key in keys]
 
 
-async def _get(store: Any, key: str) -> Stored | None:
-    """Return an outcome; of a large one only what comes before and after its value is read."""
+async def _get(store: Any, key: str, origin_key: bytes | None) -> Stored | None:
+    """Return an outcome; the value of a large one stays in S3 until it is used.
+
+    Raises BucketError, OutcomeDamagedError or EnvelopeError where it cannot be had.
+    """
+    data = await _read(store, key)
+    if data is None:
+        return None
+    parse = partial(contract.parse_outcome, data, origin_key)
+    outcome, sections = parse() if len(data) <= SMALL_BYTES else await in_thread(parse)
+    pickled = Pickle(len(sections[contract.SECTION_VALUE]), sections.pop(contract.SECTION_VALUE))
+    for name, detached in outcome.detached.items():
+        download = partial(_download, store, detached, outcome.job_id)
+        if name == contract.SECTION_VALUE:
+            pickled = Pickle(detached.length, download=download)
+        else:
+            sections[name] = await in_thread(partial(_joined, download))
+    return Stored(outcome, sections, pickled)
+
+
+async def _read(store: Any, key: str) -> bytes | None:
     import obstore
     from obstore.exceptions import BaseError, NotFoundError
 
     try:
         answer = await obstore.get_async(store, key)
-        size_bytes = answer.meta["size"]
-        if size_bytes <= IN_MEMORY_BYTES:
-            start = bytes(await answer.bytes_async())
-        else:
-            start = bytes(await anext(aiter(answer.stream(min_chunk_size=IN_MEMORY_BYTES))))
-        header, sections = contract.read_header(io.BytesIO(start))
-        _check(sections, size_bytes)
-        value = sections.pop(contract.SECTION_VALUE)
-        value_end = value.offset + value.length
-        rest = b""
-        if len(start) < size_bytes and value_end < size_bytes:
-            rest = bytes(await obstore.get_range_async(store, key, start=value_end, end=size_bytes))
+        if answer.meta["size"] > contract.MAX_OUTCOME_BYTES:
+            raise contract.EnvelopeError("it is larger than any outcome")
+        return bytes(await answer.bytes_async())
     except (NotFoundError, FileNotFoundError):
         return None
     except BaseError as error:
         said = store_message(error)
-        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {said}") from error
-
-    def text(section: contract.Section) -> bytes:
-        data, at = (rest, section.offset - value_end) if rest else (start, section.offset)
-        return data[at : at + section.length]
-
-    texts = {name: text(section) for name, section in sections.items()}
-    if value_end <= len(start):
-        pickled = Pickle(value.length, start[value.offset : value_end])
-    else:
-        pickled = Pickle(value.length, download=partial(_download, store, key, value.offset, value_end))
-    return Stored(contract.Outcome.from_json(header), texts, pickled)
+        raise BucketError(f"The task's outcome {key!r} cannot be read from S3: {said}") from None
 
 
-def _check(sections: dict[str, contract.Section], size_bytes: int) -> None:
-    if missing := OUTCOME_SECTIONS - set(sections):
-        raise contract.EnvelopeError(f"it lacks {', '.join(sorted(missing))}")
-    if next(iter(sections)) != contract.SECTION_VALUE:
-        raise contract.EnvelopeError("its sections are not in their order")
-    if size_bytes < max(section.offset + section.length for section in sections.values()):
-        raise contract.EnvelopeError("it is cut short")
+def _joined(download: Callable[[], Iterator[memoryview]]) -> bytes:
+    return b"".join(download())
 
 
-def _download(store: Any, key: str, start: int, end: int) -> Iterator[memoryview]:
-    """Yield a part of an object, from a thread: waiting for it blocks."""
+def _download(store: Any, detached: contract.Detached, job_id: str) -> Iterator[memoryview]:
+    """Yield a detached section, each chunk only when its checksum fits; from a thread: waiting for it blocks.
+
+    A chunk is summed while the next one is read. Raises OutcomeDamagedError where it is not what the job
+    wrote, BucketError where S3 does not give it.
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    read: deque[tuple[list[memoryview], Future[str]]] = deque()
+    checksums = iter(detached.checksums)
+    summing = ThreadPoolExecutor(1, "checksums")
+
+    def checked() -> list[memoryview]:
+        pieces, checksum = read.popleft()
+        if checksum.result() != next(checksums):
+            raise _damaged(detached, job_id)
+        return pieces
+
+    try:
+        for pieces in _chunks(_stream(store, detached, job_id), contract.chunk_bytes_of(detached.length)):
+            read.append((pieces, summing.submit(_sha256, pieces)))
+            if len(read) > CHUNKS_AHEAD:
+                yield from checked()
+        while read:
+            yield from checked()
+    finally:
+        summing.shutdown()
+
+
+def _stream(store: Any, detached: contract.Detached, job_id: str) -> Iterator[memoryview]:
+    """Yield an object as it comes; its whole length, if it ends."""
     import obstore
     from obstore.exceptions import BaseError
 
     try:
-        answer = obstore.get(store, key, options={"range": (start, end)})
-        missing = end - start
-        for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
-            missing -= len(chunk)
-            yield memoryview(chunk)
-        if missing:
-            raise contract.EnvelopeError(f"the value {key!r} is cut short")
+        answer = obstore.get(store, detached.key)
+        missing = detached.length
+        if answer.meta["size"] != missing:
+            raise _damaged(detached, job_id)
+        for piece in answer.stream(min_chunk_size=PIECE_BYTES):
+            missing -= len(piece)
+            yield memoryview(piece)
     except (BaseError, FileNotFoundError) as error:
-        raise BucketError(f"The value {key!r} cannot be read from S3: {error}") from error
+        said = store_message(error)
+        raise BucketError(
+            f"The object {detached.key!r} of the job {job_id} cannot be read from S3: {said} "
+            f"Check s3:GetObject; the job's id finds it again."
+        ) from None
+    if missing:
+        raise BucketError(f"S3 did not give the whole object {detached.key!r}: {missing} bytes are missing.")
+
+
+def _chunks(pieces: Iterator[memoryview], chunk_bytes: int) -> Iterator[list[memoryview]]:
+    """Yield, of pieces of any length, those that are a chunk together; nothing is copied."""
+    chunk: list[memoryview] = []
+    missing = chunk_bytes
+    for piece in pieces:
+        while len(piece) >= missing:
+            yield [*chunk, piece[:missing]]
+            chunk, piece, missing = [], piece[missing:], chunk_bytes
+        if len(piece):
+            chunk.append(piece)
+            missing -= len(piece)
+    if chunk:
+        yield chunk
+
+
+def _sha256(pieces: list[memoryview]) -> str:
+    summed = hashlib.sha256()
+    for piece in pieces:
+        summed.update(piece)
+    return summed.hexdigest()
+
+
+def _damaged(detached: contract.Detached, job_id: str) -> OutcomeDamagedError:
+    return OutcomeDamagedError(
+        f"The object {detached.key!r} was cut short or altered in S3: it is not what the job {job_id} wrote. "
+        f"Run the task again.",
+        JobFacts(job_id=job_id),
+    )

@@ -6,6 +6,7 @@ of this kind; `--container module:function` names it.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import platform
 import time
@@ -39,15 +40,17 @@ Container = Callable[[list[str], Mapping[str, str], Mapping[str, Bucket]], Ended
 def run(command: list[str], environment: Mapping[str, str], buckets: Mapping[str, Bucket]) -> Ended:
     """Do the tasks of a job's payload in order, until one returns no value."""
     bucket_name, _, key = environment[contract.ENV_PAYLOAD].removeprefix("s3://").partition("/")
-    job = _Job(buckets[bucket_name], environment)
     payload, sections = _payload(buckets[bucket_name][key], int(environment.get(contract.ENV_ARRAY_INDEX, 0)))
+    job = _Job(buckets[bucket_name], environment, payload)
+    if not job.claim():
+        return Ended(contract.EXIT_DUPLICATE, [])
     exit_code = contract.EXIT_VALUE
     for task in payload.tasks:
         status = OutcomeStatus.SKIPPED
         if exit_code == contract.EXIT_VALUE:
-            status = job.run(payload.dispatch_id, task, sections)
+            status = job.run(task, sections)
         else:
-            job.leave(payload.dispatch_id, task.node_id, status, Failure("Skipped", "not run"), None)
+            job.leave(task.node_id, status, Failure("Skipped", "not run"), None)
         if status is not OutcomeStatus.VALUE:
             exit_code = contract.EXIT_USER_EXCEPTION
     return Ended(exit_code, [f"{payload.dispatch_id}/{task.node_id}" for task in payload.tasks])
@@ -67,13 +70,21 @@ def _payload(pack: StoredObject, index: int) -> tuple[contract.Payload, dict[str
 class _Job:
     """One attempt of one job."""
 
-    def __init__(self, bucket: Bucket, environment: Mapping[str, str]) -> None:
+    def __init__(self, bucket: Bucket, environment: Mapping[str, str], payload: contract.Payload) -> None:
         self._bucket = bucket
+        self._payload = payload
         self._id = environment.get("AWS_BATCH_JOB_ID", "")
+        self._rung = contract.rung_of(environment)
         self._attempt = contract.attempt_of(environment)
         self._values: dict[int, Any] = {}
 
-    def run(self, dispatch_id: str, task: contract.Task, sections: Mapping[str, bytes]) -> OutcomeStatus:
+    def claim(self) -> bool:
+        """Tell whether the tasks are this job's, and not those of another one of the same submission."""
+        key = contract.claim_key(self._payload.dispatch_id, self._payload.tasks[0].node_id, self._rung)
+        self._bucket.create(key, StoredObject([self._id.encode()]))
+        return self._bucket[key].read() == self._id.encode()
+
+    def run(self, task: contract.Task, sections: Mapping[str, bytes]) -> OutcomeStatus:
         """Run a task and store what became of it."""
         if task.call_before or task.call_after:
             raise NotImplementedError("hooks are not run by the benchmarks' AWS")
@@ -91,21 +102,24 @@ class _Job:
             value = function(*arguments, **{name: load(each) for name, each in task.kwargs.items()})
         except Exception as error:  # noqa: BLE001 — the task's own
             failure = Failure(type(error).__qualname__, str(error), traceback.format_exc())
-            self.leave(dispatch_id, task.node_id, OutcomeStatus.EXCEPTION, failure, error)
+            self.leave(task.node_id, OutcomeStatus.EXCEPTION, failure, error)
             return OutcomeStatus.EXCEPTION
         self._values[task.node_id] = value
-        self.leave(dispatch_id, task.node_id, OutcomeStatus.VALUE, None, value)
+        self.leave(task.node_id, OutcomeStatus.VALUE, None, value)
         return OutcomeStatus.VALUE
 
-    def leave(
-        self, dispatch_id: str, node_id: int, status: OutcomeStatus, failure: Failure | None, value: Any
-    ) -> None:
+    def leave(self, node_id: int, status: OutcomeStatus, failure: Failure | None, value: Any) -> None:
         """Store an outcome; where the task failed, `value` is its exception."""
-        pickled = cloudpickle.dumps(value)
-        string = str(value)[:100].encode() if status is OutcomeStatus.VALUE else b""
+        sections = {contract.SECTION_VALUE: cloudpickle.dumps(value)}
+        if status is OutcomeStatus.VALUE:
+            sections[contract.SECTION_OBJECT_STRING] = str(value)[:100].encode()
+        detached: dict[str, contract.Detached] = {}
+        if len(sections[contract.SECTION_VALUE]) > contract.INLINE_BYTES:
+            pickled = sections.pop(contract.SECTION_VALUE)
+            detached[contract.SECTION_VALUE] = self._detach(node_id, pickled)
         now = time.time()
         outcome = Outcome(
-            dispatch_id=dispatch_id,
+            dispatch_id=self._payload.dispatch_id,
             node_id=node_id,
             status=status,
             job_id=self._id,
@@ -115,13 +129,19 @@ class _Job:
             python_version=_PYTHON_VERSION,
             cloudpickle_version=cloudpickle.__version__,
             failure=failure,
+            detached=detached,
         )
-        lengths = {
-            contract.SECTION_VALUE: len(pickled),
-            contract.SECTION_OBJECT_STRING: len(string),
-            contract.SECTION_STDOUT: 0,
-            contract.SECTION_STDERR: 0,
-        }
-        header = contract.pack_header(outcome.to_json(), lengths)
-        key = contract.outcome_key(dispatch_id, node_id, self._attempt)
-        self._bucket.put(key, StoredObject([header, pickled, string]))
+        key = contract.outcome_key(self._payload.dispatch_id, node_id, self._attempt)
+        content = contract.pack_outcome(outcome, sections, self._payload.origin_key)
+        self._bucket.create(key, StoredObject([content]))
+
+    def _detach(self, node_id: int, pickled: bytes) -> contract.Detached:
+        key = contract.detached_key(
+            self._payload.dispatch_id, node_id, self._attempt, contract.SECTION_VALUE, self._id
+        )
+        self._bucket.put(key, StoredObject([pickled]))
+        chunk_bytes = contract.chunk_bytes_of(len(pickled))
+        view = memoryview(pickled)
+        chunks = (view[start : start + chunk_bytes] for start in range(0, len(view), chunk_bytes))
+        checksums = [hashlib.sha256(each).hexdigest() for each in chunks]
+        return contract.Detached(key, len(pickled), checksums)

@@ -65,6 +65,13 @@ class Bucket:
             insort(self._keys, key)
         self._objects[key] = stored
 
+    def create(self, key: str, stored: StoredObject) -> bool:
+        """Store an object where there is none; tell whether there was none."""
+        is_new = key not in self._objects
+        if is_new:
+            self.put(key, stored)
+        return is_new
+
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""
         if self._objects.pop(key, None) is not None:

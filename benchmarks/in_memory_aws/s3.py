@@ -58,14 +58,17 @@ class S3:
         return Response(headers=[("x-amz-bucket-region", "us-east-1")])
 
     def put_object(self, request: Request, bucket: Bucket, key: str, query: Query) -> Response:
-        """Store an object; a copy shares the bytes of what it copies."""
+        """Store an object; with `If-None-Match: *` only where there is none."""
         metadata = {
             name[len(_HEADER_PREFIX) :].decode(): value.decode("latin-1")
             for name, value in request.headers.items()
             if name.startswith(_HEADER_PREFIX)
         }
         stored = StoredObject([_content(request)], metadata)
-        bucket.put(key, stored)
+        if request.headers.get(b"if-none-match") != b"*":
+            bucket.put(key, stored)
+        elif not bucket.create(key, stored):
+            return _error(request, 412, "PreconditionFailed")
         return Response(headers=[("etag", stored.etag)])
 
     def get_object(self, request: Request, bucket: Bucket, key: str, query: Query) -> Response:

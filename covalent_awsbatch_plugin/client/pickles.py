@@ -12,9 +12,10 @@ from typing import Any
 
 import cloudpickle
 
-from ..errors import JobFailedError
+from ..errors import FunctionRaisedError, JobKilledError
 from ..outcome import Pickle
 from ..payload import PART_BYTES
+from ..plain_text import harmless
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,10 @@ def unpickled_exception(pickled: Pickle) -> Exception | None:
     try:
         error = unpickled(pickled)
     except Exception as problem:  # noqa: BLE001 — its class may not be here, or its own code may fail
-        log.info("The exception of a job cannot be had here: %r", problem)
+        # Of what its own code raises only the type: the text may have the user's data.
+        is_pickles = isinstance(problem, (ImportError, AttributeError, pickle.UnpicklingError))
+        reason = repr(problem) if is_pickles else type(problem).__name__
+        log.info("The exception of a job cannot be had here: %s", reason)
         return None
     return error if isinstance(error, Exception) else None
 
@@ -108,7 +112,9 @@ def entry(item: dict[str, Any]) -> Any:
     """Return the value of an item of a chunk; Raised where it has none."""
     if "value" in item:
         return pickle.loads(item["value"])
-    failure = JobFailedError(f"{item['type']}: {item['message']}\n\n{item['traceback']}".rstrip())
+    text = f"{item['type']}: {item['message']}\n\n{item['traceback']}".rstrip()
+    # What is raised has a traceback; the death of a process has none.
+    failure = (FunctionRaisedError if item["traceback"] else JobKilledError)(harmless(text))
     data = item["exception"]
     original = unpickled_exception(Pickle(len(data), data)) if data else None
     if original is None:

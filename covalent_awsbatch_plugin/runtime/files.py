@@ -40,7 +40,7 @@ class TaskFiles:
         Raises RuntimeFault where something cannot be had.
         """
         function = self._directory / "function"
-        self._reader.write_object(self._task.function_key, function)
+        self._reader.write_function(self._task.function_key, function)
         return Call(
             function=str(function),
             value=str(self.value),
@@ -78,7 +78,7 @@ class TaskFiles:
         if source.section is not None:
             return self._section(source.section)
         if source.key is not None:
-            return self._object(source.key)
+            return self._object(source.key, source.length)
         if source.node_id is None:
             raise RuntimeFault(f"An argument of task {self._task.node_id} has no source in the payload.")
         path = value_path(self._job_directory, source.node_id)
@@ -100,9 +100,9 @@ class TaskFiles:
             self._sections[name] = path
         return str(self._sections[name])
 
-    def _object(self, key: str) -> str:
+    def _object(self, key: str, length: int | None) -> str:
         if key not in self._objects:
             path = self._directory / f"object-{len(self._objects)}"
-            self._reader.write_object(key, path)
+            self._reader.write_object(key, path, length)
             self._objects[key] = path
         return str(self._objects[key])

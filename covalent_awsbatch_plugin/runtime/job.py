@@ -24,6 +24,7 @@ from covalent_awsbatch_plugin.contract import (
     Task,
 )
 from covalent_awsbatch_plugin.runtime import versions
+from covalent_awsbatch_plugin.runtime.claim import claim
 from covalent_awsbatch_plugin.runtime.failure import describe_death
 from covalent_awsbatch_plugin.runtime.fault import RuntimeFault, complain
 from covalent_awsbatch_plugin.runtime.files import TaskFiles, takes_value
@@ -69,7 +70,7 @@ def supervise(channels: Channels, worker_pid: int, termination: Termination) -> 
         exit_code = job.run()
     except RuntimeFault as fault:
         complain(str(fault))
-        exit_code = EXIT_TERMINATED if termination.received else EXIT_RUNTIME_FAULT
+        exit_code = EXIT_TERMINATED if termination.received else fault.exit_code
     except Exception as error:  # noqa: BLE001 - what nobody foresaw leaves an outcome too
         exit_code = job.leave_fault(f"The runtime failed: {type(error).__qualname__}: {error}")
     worker.end(_WORKER_END_GRACE_S)
@@ -96,16 +97,20 @@ class Job:
         return self._has_begun
 
     def open(self) -> None:
-        """Read the payload's header.
+        """Read the payload's header, and make its tasks this job's.
 
-        Raises RuntimeFault where it cannot be read.
+        Raises RuntimeFault where it cannot be read, Duplicate or Conflict where nothing is left to do.
         """
         location = Location.from_environment(os.environ)
         store = Store(location.bucket)
         self._reader = PayloadReader(store, location)
+        payload = self._reader.payload
+        if payload.kms_key_id:
+            store = Store(location.bucket, payload.kms_key_id)
+        claim(store, payload, os.environ)  # while the worker still starts
         self._hello = _greet(self._worker)
-        self._outcomes = Outcomes(store, self._reader.payload.dispatch_id, self._hello, os.environ)
-        self._waiting = list(self._reader.payload.tasks)
+        self._outcomes = Outcomes(store, payload, self._hello, os.environ)
+        self._waiting = list(payload.tasks)
         self._has_begun = True
 
     def run(self) -> int:
@@ -134,6 +139,7 @@ class Job:
             self._leave_rest(_fault(sentence))
         except RuntimeFault as fault:
             complain(str(fault))
+            return fault.exit_code
         return EXIT_RUNTIME_FAULT
 
     def _leave_rest(self, ending: Ending) -> None:

@@ -1,7 +1,10 @@
-"""Leaving outcomes: what became of a task, with value and streams, streamed into the bucket."""
+"""Leaving outcomes: what became of a task, with value and streams, written once and sealed."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,16 +15,22 @@ from covalent_awsbatch_plugin.contract import (
     EXIT_TERMINATED,
     EXIT_USER_EXCEPTION,
     EXIT_VALUE,
+    INLINE_BYTES,
     Container,
+    Detached,
     Failure,
     Outcome,
     OutcomeStatus,
+    Payload,
     attempt_of,
+    chunk_bytes_of,
+    detached_key,
     outcome_key,
-    pack_header,
+    pack_outcome,
 )
+from covalent_awsbatch_plugin.runtime.fault import Conflict
 from covalent_awsbatch_plugin.runtime.messages import Hello
-from covalent_awsbatch_plugin.runtime.store import CHUNK_BYTES, Store
+from covalent_awsbatch_plugin.runtime.store import Store
 
 _EXIT_CODES = {
     OutcomeStatus.VALUE: EXIT_VALUE,
@@ -54,10 +63,11 @@ class Ending:
 class Outcomes:
     """Writes the outcomes of one attempt of one job."""
 
-    def __init__(self, store: Store, dispatch_id: str, hello: Hello, environment: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, payload: Payload, hello: Hello, environment: Mapping[str, str]) -> None:
         """Take what all outcomes of the job have in common."""
         self._store = store
-        self._dispatch_id = dispatch_id
+        self._dispatch_id = payload.dispatch_id
+        self._key = payload.origin_key
         self._hello = hello
         self._job_id = environment.get("AWS_BATCH_JOB_ID", "")
         self._attempt = attempt_of(environment)
@@ -67,8 +77,15 @@ class Outcomes:
     ) -> None:
         """Store the outcome of a task that has just ended; a section is a file or a text.
 
-        Raises RuntimeFault where S3 does not take it.
+        Raises Conflict where there is one already, RuntimeFault where S3 does not take it.
         """
+        finished_at = time.time()
+        contents = {name: _content(each) for name, each in sections.items()}
+        detached = {
+            name: self._detach(node_id, name, each)
+            for name, each in contents.items()
+            if _length_bytes(each) > INLINE_BYTES
+        }
         outcome = Outcome(
             dispatch_id=self._dispatch_id,
             node_id=node_id,
@@ -76,17 +93,39 @@ class Outcomes:
             job_id=self._job_id,
             attempt=self._attempt,
             started_at=started_at,
-            finished_at=time.time(),
+            finished_at=finished_at,
             python_version=self._hello.python_version,
             cloudpickle_version=self._hello.cloudpickle_version or "",
             failure=ending.failure,
             container=ending.container,
+            detached=detached,
         )
-        contents = {name: _content(each) for name, each in sections.items()}
-        lengths = {name: _length_bytes(each) for name, each in contents.items()}
-        header = pack_header(outcome.to_json(), lengths)
-        key = outcome_key(self._dispatch_id, node_id, self._attempt)
-        self._store.upload(key, _chunks(header, contents), len(header) + sum(lengths.values()))
+        inline = {name: _whole(each) for name, each in contents.items() if name not in detached}
+        self._commit(outcome_key(self._dispatch_id, node_id, self._attempt), outcome, inline)
+
+    def _commit(self, key: str, outcome: Outcome, inline: Mapping[str, bytes]) -> None:
+        content = pack_outcome(outcome, inline, self._key)
+        found = self._store.create(key, content)
+        if found is not None and found != content:
+            raise Conflict(
+                f"Another attempt, or a foreign writer, has already left an outcome at "
+                f"{self._store.uri(key)}: it stays, and that of this job is lost."
+            )
+
+    def _detach(self, node_id: int, section: str, content: Path | bytes) -> Detached:
+        """Store a large section by itself, under a key that no other writer has."""
+        key = detached_key(self._dispatch_id, node_id, self._attempt, section, os.urandom(8).hex())
+        length = _length_bytes(content)
+        chunk_bytes = chunk_bytes_of(length)
+        checksums: list[str] = []
+
+        def summed() -> Iterator[bytes]:
+            for chunk in _chunks(content, chunk_bytes):
+                checksums.append(hashlib.sha256(chunk).hexdigest())
+                yield chunk
+
+        self._store.upload(key, summed(), chunk_bytes)
+        return Detached(key, length, checksums)
 
 
 def _content(section: Path | str) -> Path | bytes:
@@ -97,12 +136,11 @@ def _length_bytes(content: Path | bytes) -> int:
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
-def _chunks(header: bytes, contents: Mapping[str, Path | bytes]) -> Iterator[bytes]:
-    yield header
-    for content in contents.values():
-        if isinstance(content, bytes):
-            yield content
-            continue
-        with open(content, "rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
+def _whole(content: Path | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _chunks(content: Path | bytes, chunk_bytes: int) -> Iterator[bytes]:
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        while chunk := file.read(chunk_bytes):
+            yield chunk

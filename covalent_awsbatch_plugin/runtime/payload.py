@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from covalent_awsbatch_plugin.contract import (
+    CHUNK_BYTES,
     ENV_ARRAY_INDEX,
     ENV_PAYLOAD,
     PREAMBLE_BYTES,
@@ -20,7 +22,7 @@ from covalent_awsbatch_plugin.contract import (
     parse_header,
 )
 from covalent_awsbatch_plugin.runtime.fault import RuntimeFault
-from covalent_awsbatch_plugin.runtime.store import CHUNK_BYTES, Store
+from covalent_awsbatch_plugin.runtime.store import Store
 
 _FIRST_READ_BYTES = 256 * 2**10
 """Enough for the whole of most payloads, so one request instead of one for each section; and for the table
@@ -89,9 +91,23 @@ class PayloadReader:
             raise RuntimeFault(f"{self._name} is cut short in section {name!r}.")
         self._copy(section, path)
 
-    def write_object(self, key: str, path: Path) -> None:
-        """Copy another object of the same bucket into a new file."""
+    def write_function(self, key: str, path: Path) -> None:
+        """Copy a function into a new file; its key ends with its SHA-256."""
+        self.write_object(key, path)
+        if _sha256(path) != key.rpartition("/")[2]:
+            raise RuntimeFault(
+                f"The function {self._store.uri(key)} is not the one that was submitted: it was cut short or "
+                f"altered in the bucket."
+            )
+
+    def write_object(self, key: str, path: Path, length: int | None = None) -> None:
+        """Copy another object of the same bucket into a new file; its length in bytes may be known."""
         start, size_bytes = self._store.read_start(key, CHUNK_BYTES)
+        if length not in (None, size_bytes):
+            raise RuntimeFault(
+                f"The argument {self._store.uri(key)} has {size_bytes} bytes, not the {length} that were "
+                f"submitted: it was cut short or altered in the bucket."
+            )
         if size_bytes <= len(start):
             path.write_bytes(start)
         else:
@@ -131,6 +147,14 @@ class PayloadReader:
         if end <= len(self._start):
             return self._start[start:end]
         return self._store.read(self._key, self._offset + start, self._offset + end)
+
+
+def _sha256(path: Path) -> str:
+    summed = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            summed.update(chunk)
+    return summed.hexdigest()
 
 
 def _place(start: bytes, index: int) -> Section:

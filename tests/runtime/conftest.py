@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from covalent_awsbatch_plugin import contract
 from covalent_awsbatch_plugin.contract import Hook, Input, Outcome, OutcomeStatus, Payload, Task
 
 BUCKET = "runtime-tests"
+ORIGIN_KEY = bytes(range(32))
 PROJECT = Path(contract.__file__).parents[1]
 PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
@@ -53,6 +54,7 @@ class PayloadDraft:
 
     s3: Any
     dispatch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    kms_key_id: str = ""
     sections: dict[str, bytes] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
 
@@ -91,8 +93,8 @@ class PayloadDraft:
         **fields: Any,
     ) -> Task:
         node_id = len(self.tasks)
-        function_key = contract.function_key(self.dispatch_id, f"sha-{node_id}")
         body = cloudpickle.dumps(function) if pickled is None else pickled
+        function_key = contract.function_key(self.dispatch_id, hashlib.sha256(body).hexdigest())
         self.s3.put_object(Bucket=BUCKET, Key=function_key, Body=body)
         task = Task(
             node_id=node_id,
@@ -112,7 +114,7 @@ class PayloadDraft:
         return Input(key=key)
 
     def payload(self) -> bytes:
-        header = Payload(self.dispatch_id, self.tasks).to_json()
+        header = Payload(self.dispatch_id, self.tasks, ORIGIN_KEY, self.kms_key_id).to_json()
         lengths = {name: len(each) for name, each in self.sections.items()}
         return contract.pack_header(header, lengths) + b"".join(self.sections.values())
 
@@ -260,14 +262,19 @@ class Jobs:
 
     def read_outcome(self, key: str) -> LeftOutcome:
         body = self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        header, sections = contract.read_header(BytesIO(body))
-        assert sum(each.length for each in sections.values()) + min(
-            each.offset for each in sections.values()
-        ) == len(body)
-        return LeftOutcome(
-            Outcome.from_json(header),
-            {name: body[each.offset : each.offset + each.length] for name, each in sections.items()},
-        )
+        outcome, sections = contract.parse_outcome(body, ORIGIN_KEY)
+        return LeftOutcome(outcome, {**sections, **self._detached(outcome)})
+
+    def _detached(self, outcome: Outcome) -> dict[str, bytes]:
+        """Read what is too large for the outcome, and check every chunk."""
+        found = {}
+        for name, each in outcome.detached.items():
+            found[name] = self.s3.get_object(Bucket=BUCKET, Key=each.key)["Body"].read()
+            chunk_bytes = contract.chunk_bytes_of(each.length)
+            chunks = (found[name][at : at + chunk_bytes] for at in range(0, each.length, chunk_bytes))
+            assert [hashlib.sha256(chunk).hexdigest() for chunk in chunks] == each.checksums
+            assert len(found[name]) == each.length
+        return found
 
 
 @pytest.fixture

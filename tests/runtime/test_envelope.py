@@ -40,7 +40,7 @@ tasks = st.builds(
 )
 
 
-@given(st.builds(Payload, names, st.lists(tasks, max_size=3)), sections)
+@given(st.builds(Payload, names, st.lists(tasks, max_size=3), st.binary(max_size=64), st.text()), sections)
 def test_payload_round_trip(payload, contents):
     header = pack_header(payload.to_json(), {name: len(each) for name, each in contents.items()})
     body = header + b"".join(contents.values())

@@ -46,6 +46,11 @@ def test_payload_that_lacks_a_field(jobs):
     assert "lacks a field" in _fault_of(jobs, uri)
 
 
+def test_payload_whose_key_is_no_key(jobs):
+    header = {"dispatch_id": "d", "tasks": [], "origin_key": "no key", "kms_key_id": ""}
+    assert "lacks a field" in _fault_of(jobs, jobs.upload_array([contract.pack_header(header, {})]))
+
+
 def test_endpoint_where_nobody_listens(jobs):
     line = _fault_of(jobs, "s3://bucket/key", AWS_ENDPOINT_URL="http://127.0.0.1:9")
     assert "S3 did not read s3://bucket/key" in line
@@ -134,8 +139,8 @@ def test_outcome_that_cannot_be_left_is_a_fault(jobs, s3, tmp_path):
         s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": BUCKET, "Key": key})
     process = jobs.start_at(f"s3://{bucket}/{draft.key}")
     assert process.stdout.readline() == "running\n"
-    for key in keys:
-        s3.delete_object(Bucket=bucket, Key=key)
+    for each in s3.list_objects_v2(Bucket=bucket)["Contents"]:
+        s3.delete_object(Bucket=bucket, Key=each["Key"])
     s3.delete_bucket(Bucket=bucket)
     gate.touch()
     _, stderr = process.communicate(timeout=60)
