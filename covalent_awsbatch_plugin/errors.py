@@ -21,7 +21,7 @@ AWSBatchError
 │   └── UnclearSubmissionError   AWS Batch did not say whether it took the job
 ├── JobFailedError            a job has no value: what happened, to which job, why, and the next step
 │   ├── FunctionRaisedError   the function raised, and its exception is not to be had here
-│   ├── JobKilledError        something killed the container, or it crashed
+│   ├── JobKilledError        something killed its process, or it crashed
 │   ├── OutOfMemoryError      it needed more memory than it had
 │   ├── TimeLimitError        an attempt ran longer than time_limit
 │   ├── HostLostError         the instance went away: stopped, scaled in, or reclaimed
@@ -39,12 +39,13 @@ AWSBatchError
 │   ├── JobTerminatedError    somebody else ended it
 │   ├── DependencyFailedError    a job that it waited for has failed
 │   ├── QueueInvalidError     its queue or compute environment went away or is invalid
-│   ├── NeverPlacedError      no compute environment can ever give what it asks for
+│   ├── NeverPlacedError      no compute environment gave, or can ever give, what it asks for
 │   ├── OutcomeMissingError   it ended, and left nothing in S3
 │   ├── OutcomeDamagedError   what it left in S3 is cut short or altered
 │   │   └── ForeignOutcomeError   what lies in S3 was not written by the job
 │   └── RuntimeFaultError     what runs around the function could not do its work
-└── UnknownJobError           there is no job of this id
+├── UnknownJobError           there is no job of this id
+└── CovalentServerError       Covalent's server does not answer, or not as it should
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class FunctionRaisedError(JobFailedError):
 
 
 class JobKilledError(JobFailedError):
-    """Something killed the container, or it crashed."""
+    """Something killed the job's process, or it crashed."""
 
 
 class OutOfMemoryError(JobFailedError):
@@ -249,7 +250,7 @@ class QueueInvalidError(JobFailedError):
 
 
 class NeverPlacedError(JobFailedError):
-    """No compute environment can ever give what the job asks for."""
+    """No compute environment gave, or can ever give, what the job asks for."""
 
 
 class OutcomeMissingError(JobFailedError):
@@ -270,3 +271,7 @@ class RuntimeFaultError(JobFailedError):
 
 class UnknownJobError(AWSBatchError):
     """There is no job of this id, or AWS Batch has forgotten it."""
+
+
+class CovalentServerError(AWSBatchError):
+    """Covalent's server does not answer, or not as it should."""

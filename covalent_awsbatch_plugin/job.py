@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
@@ -52,10 +53,18 @@ class Job:
     allowed_attempts: int = 1
     memory_mib: int | None = None
     """The memory limit of its container."""
+    vcpus: float | None = None
+    """What its container asks for; on Fargate it may be a part of one."""
+    gpus: int = 0
+    platforms: Sequence[str] = ()
+    """What its definition is for: "EC2" or "FARGATE"."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     stopped_at: datetime | None = None
+    is_ended_on_request: bool = False
+    """Whether AWS Batch took a call to cancel or terminate it, whoever sent that."""
     queue_arn: str = ""
+    definition_arn: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     """The container's variables, without those of AWS Batch."""
     array_size: int | None = None
@@ -63,11 +72,20 @@ class Job:
     children: dict[JobStatus, int] = field(default_factory=dict)
     """How many of an array's children are in which state; AWS counts them some time after they change."""
 
+    @property
+    def waits_for_place(self) -> bool:
+        """Whether it is RUNNABLE; or, of an array, some of its children are and none of them runs."""
+        if self.array_size is None:
+            return self.status is JobStatus.RUNNABLE
+        runs = self.children.get(JobStatus.STARTING, 0) + self.children.get(JobStatus.RUNNING, 0)
+        return not self.status.is_final and runs == 0 and self.children.get(JobStatus.RUNNABLE, 0) > 0
+
     @classmethod
     def from_aws(cls, detail: dict[str, Any]) -> Job:
         """Read a JobDetail, or ListJobs' JobSummary of it; AWS leaves out what it has not got."""
         container = detail.get("container", {})
         array = detail.get("arrayProperties", {})
+        asked = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
         return cls(
             id=detail["jobId"],
             name=detail["jobName"],
@@ -78,20 +96,20 @@ class Job:
             log_stream=container.get("logStreamName", ""),
             attempts=[_attempt(each) for each in detail.get("attempts", [])],
             allowed_attempts=detail.get("retryStrategy", {}).get("attempts", 1),
-            memory_mib=_memory_mib(container),
+            memory_mib=int(asked["MEMORY"]) if "MEMORY" in asked else None,
+            vcpus=float(asked["VCPU"]) if "VCPU" in asked else None,
+            gpus=int(asked.get("GPU", 0)),
+            platforms=detail.get("platformCapabilities", ()),
             created_at=_time(detail.get("createdAt")),
             started_at=_time(detail.get("startedAt")),
             stopped_at=_time(detail.get("stoppedAt")),
+            is_ended_on_request=bool(detail.get("isCancelled") or detail.get("isTerminated")),
             queue_arn=detail.get("jobQueue", ""),
+            definition_arn=detail.get("jobDefinition", ""),
             environment={each["name"]: each["value"] for each in container.get("environment", [])},
             array_size=array.get("size"),
             children={JobStatus(name): count for name, count in array.get("statusSummary", {}).items()},
         )
-
-
-def _memory_mib(container: dict[str, Any]) -> int | None:
-    wanted = {each["type"]: each["value"] for each in container.get("resourceRequirements", [])}
-    return int(wanted["MEMORY"]) if "MEMORY" in wanted else None
 
 
 def _attempt(detail: dict[str, Any]) -> Attempt:
@@ -108,6 +126,11 @@ def _attempt(detail: dict[str, Any]) -> Attempt:
 
 def _time(epoch_ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(epoch_ms / 1000, timezone.utc) if epoch_ms else None
+
+
+def reasons_of(ended: Job | Attempt) -> str:
+    """Return AWS's words on the end, or the state, of a job or an attempt; empty where there are none."""
+    return ": ".join(each for each in (ended.status_reason, ended.container_reason) if each)
 
 
 def console_url(region: str, job_id: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import AWSBatchError, LogsError
+from .plain_text import harmless
 from .refusals import error_code, error_message, explained
 from .session import Session
 
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 DEFAULT_GROUP = "/aws/batch/job"
 """Where AWS Batch writes when a job definition names no group."""
 
+TAIL_LINES = 20
+"""Of a job's log, in an error."""
 
 FOLLOW_INTERVAL_S = 2.0
 """Between two looks at the lines of a job that runs; CloudWatch allows 25 GetLogEvents a second."""
@@ -62,8 +65,8 @@ async def _page(
         raise LogsError(f"{text} Check logs:GetLogEvents.") from error
 
 
-async def tail(session: Session, group: str, stream: str, line_limit: int = 20) -> list[str]:
-    """Return the last lines that a job wrote, oldest first; none where it wrote nothing.
+async def tail(session: Session, group: str, stream: str) -> list[str]:
+    """Return the last lines that a job wrote, oldest first, as an error may have them; or none.
 
     The lines only illustrate a failure, so logs that cannot be read do not hide it: that is logged.
     """
@@ -73,9 +76,9 @@ async def tail(session: Session, group: str, stream: str, line_limit: int = 20) 
         return []
     try:
         client = await session.client("logs")
-        request = {"limit": line_limit, "startFromHead": False}
+        request = {"limit": TAIL_LINES, "startFromHead": False}
         answer = await _page(session, client, group or DEFAULT_GROUP, stream, request)
     except (AWSBatchError, BotoCoreError) as error:
         log.warning("The log stream %r of %r cannot be read: %s", stream, group or DEFAULT_GROUP, error)
         return []
-    return [event["message"].rstrip("\n") for event in answer["events"]]
+    return [harmless(event["message"].rstrip("\n")) for event in answer["events"]]

@@ -9,11 +9,12 @@ from typing import Any
 
 from .account import Account
 from .errors import AWSBatchError, CredentialsError, EndpointError
+from .plain_text import without_secrets
 
-BAD_CREDENTIAL_CODES = {
+EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+
+BAD_CREDENTIAL_CODES = EXPIRED_CODES | {
     "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSignatureException",
@@ -43,15 +44,15 @@ def explained(account: Account, action: str) -> Iterator[None]:
         raise CredentialsError(f"{error}: could not {action}. Correct `profile` or add it.") from error
     except (aws.HTTPClientError, aws.ConnectionError) as error:
         raise EndpointError(
-            f"AWS did not answer ({account}): could not {action}: {error} Check the network, `region` and "
-            f"`endpoint_url`."
+            f"AWS did not answer ({account}): could not {action}: {without_secrets(str(error))} Check the "
+            f"network, `region` and `endpoint_url`."
         ) from error
     except aws.ClientError as error:
         if error_code(error) in BAD_CREDENTIAL_CODES:
             raise CredentialsError(
                 f"AWS does not accept the credentials ({account}): could not {action}: "
                 f"{error_message(error)} Renew them, or correct `profile` or `credentials`."
-            ) from error
+            ) from None  # AWS's own text may repeat the request, whose headers have the session's token
         raise
 
 
@@ -69,6 +70,11 @@ def refused_as(kind: type[AWSBatchError], text: str) -> Iterator[None]:
         raise kind(f"{text}: {error_message(error)}") from error
 
 
+def has_expired(error: Any) -> bool:
+    """Tell whether a botocore ClientError says that the session's token is too old."""
+    return error_code(error) in EXPIRED_CODES
+
+
 def is_denied(error: Any) -> bool:
     """Tell whether a botocore ClientError says that a right is missing."""
     return error_code(error) in {"AccessDenied", "AccessDeniedException"}
@@ -82,13 +88,17 @@ def error_code(error: Any) -> str:
 def error_message(error: Any) -> str:
     """Return the text of an error of botocore's, AWS's own where there is one, closed with a full stop."""
     answered = getattr(error, "response", None) or {}
-    text = str(answered.get("Error", {}).get("Message", "")) or str(error)
+    text = without_secrets(str(answered.get("Error", {}).get("Message", "")) or str(error))
     return text if text.endswith(".") else f"{text}."
 
 
 def store_message(error: Exception) -> str:
-    """Return what an error of obstore's says: S3's own code and text, or else its first line."""
-    text = str(error).strip()
+    """Return what an error of obstore's says: S3's own code and text, or else its first line.
+
+    The error itself has all of S3's answer, which may repeat the request with the session's token: errors of
+    ours must not have it as their cause, so they are raised `from None`.
+    """
+    text = without_secrets(str(error)).strip()
     answered = re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL)
     said = ": ".join(answered.groups()) if answered else text.partition("\n")[0]
     return said if said.endswith(".") else f"{said}."

@@ -1,4 +1,4 @@
-"""The verdict on each task: its value, or one text that says what happened, to which job, and why.
+"""The verdict on each task: its value, or an error that says what happened, to which job, and why.
 
 An outcome in S3 is what the container saw, a job's detail what AWS saw. A value counts, whatever AWS says
 of the job; otherwise the last attempt counts. Pickles are passed on unopened.
@@ -6,19 +6,20 @@ of the job; otherwise the last attempt counts. Pickles are passed on unopened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
-from . import contract, logs
+from . import contract, explanation, logs
 from .contract import OutcomeStatus
-from .diagnosis import diagnose, ran_out_of_memory
-from .errors import AWSBatchError
+from .diagnosis import CANCELLED, FORGOTTEN, diagnose, diagnose_outcome, diagnose_unreadable
+from .errors import AWSBatchError, JobCancelledError, JobFacts, JobFailedError, OutOfMemoryError
+from .explanation import Ending
 from .glue import CONTAINER_KEY, Composed
 from .job import Job
 from .outcome import Found, Pickle, Stored
-from .plain_text import encodable
+from .plain_text import harmless
 from .session import Session
 from .settings import Settings
 from .transportable import Transportable
@@ -65,6 +66,8 @@ class Verdict:
     stderr: str = ""
     exception: Pickle | None = None
     """The user's exception, where it could be pickled."""
+    failure: JobFailedError | None = None
+    """Why there is no value; where the task has failed its text is `error`."""
     outcome: contract.Outcome | None = None
     job: Job | None = None
 
@@ -90,15 +93,52 @@ def completed(stored: Stored) -> Verdict:
 
 
 def failed(
-    node_id: int, error: str, *, stdout: str = "", stderr: str = "", job: Job | None = None
+    node_id: int, text: str, error: Exception, *, job_id: str = "", stdout: str = "", stderr: str = ""
 ) -> Verdict:
-    """Return the verdict on a task that failed."""
-    return Verdict(node_id, VerdictStatus.FAILED, None, encodable(error), stdout, stderr, job=job)
+    """Return the verdict on a task that an error has kept from its end; the text says all of it."""
+    if isinstance(error, JobFailedError):
+        failure = copy.copy(error)  # it may belong to many tasks
+    else:
+        failure = JobFailedError(harmless(text), JobFacts(job_id=job_id))
+        failure.__cause__ = error if isinstance(error, AWSBatchError) else None
+    return _failed(node_id, failure, stdout=stdout, stderr=stderr)
 
 
-def cancelled(node_id: int, *, stdout: str = "", stderr: str = "", job: Job | None = None) -> Verdict:
-    """Return the verdict on a task that was cancelled."""
-    return Verdict(node_id, VerdictStatus.CANCELLED, None, "", stdout, stderr, job=job)
+def _failed(
+    node_id: int,
+    failure: JobFailedError,
+    *,
+    stdout: str = "",
+    stderr: str = "",
+    job: Job | None = None,
+    outcome: contract.Outcome | None = None,
+    exception: Pickle | None = None,
+) -> Verdict:
+    return Verdict(
+        node_id,
+        VerdictStatus.FAILED,
+        None,
+        str(failure),
+        stdout,
+        stderr,
+        exception,
+        failure,
+        outcome,
+        job,
+    )
+
+
+def cancelled(
+    node_id: int,
+    failure: JobFailedError | None = None,
+    *,
+    stdout: str = "",
+    stderr: str = "",
+    job: Job | None = None,
+) -> Verdict:
+    """Return the verdict on a task that was cancelled, without `failure` before it had a job."""
+    known = failure or JobCancelledError("The task was cancelled by its user.")
+    return Verdict(node_id, VerdictStatus.CANCELLED, None, "", stdout, stderr, failure=known, job=job)
 
 
 def composed(node_id: int, glue: Composed, function: Transportable) -> Verdict:
@@ -126,80 +166,78 @@ async def settle(
     """Return the verdict on one task; `job` is None where AWS forgot it, or where a value says enough."""
     if isinstance(found, Stored) and found.has_value:
         return completed(found)
-    lines = _job_lines(job, job_id, settings)
-    if isinstance(found, contract.EnvelopeError):
-        return failed(node_id, f"The task's outcome is damaged: {found}.\n\n{lines}", job=job)
-    if isinstance(found, AWSBatchError):
-        return failed(node_id, f"{found}\n\n{lines}", job=job)
-    if was_cancelled:
-        return cancelled(node_id, **(found.streams() if found is not None else {}), job=job)
+    known = Ending(job, job_id, session.region, settings.batch_job_log_group_name)
+    if was_cancelled or (job is not None and diagnose(job).error is JobCancelledError):
+        return _cancelled(known, found, node_id)
+    if isinstance(found, Stored):
+        return _failed_inside(known, found)
     if found is not None:
-        return _failed_inside(found, job, job_id, settings)
-    return await _failed_outside(session, settings, node_id, job, job_id)
+        return _unreadable(known, found, node_id)
+    if job is None:
+        return _forgotten(known, settings, node_id)
+    return await _failed_outside(session, known, job, node_id)
 
 
-def _failed_inside(stored: Stored, job: Job | None, job_id: str, settings: Settings) -> Verdict:
+def _cancelled(known: Ending, found: Found, node_id: int) -> Verdict:
+    streams = found.streams() if isinstance(found, Stored) else {}
+    failure = explanation.failure(known, CANCELLED, f"The job {CANCELLED.cause}.")
+    return cancelled(node_id, failure, **streams, job=known.job)
+
+
+def _failed_inside(known: Ending, stored: Stored) -> Verdict:
     """Tell of a task whose container could say itself why there is no value."""
-    outcome = stored.outcome
-    failure = outcome.failure or contract.Failure("", "no reason was given")
+    outcome, job, streams = stored.outcome, known.job, stored.streams()
+    told = outcome.failure or contract.Failure("", "no reason was given")
     # The runtime's own sentences are for people; a type stands before what user code raised.
-    has_type = failure.type and outcome.status is not OutcomeStatus.FAULT
-    headline = f"{failure.type}: {failure.message}" if has_type else failure.message
+    has_type = told.type and outcome.status is not OutcomeStatus.FAULT
+    headlines = [f"{told.type}: {told.message}" if has_type else told.message]
+    diagnosis = diagnose_outcome(outcome, job)
     if job is not None and outcome.status is OutcomeStatus.TERMINATED:
-        headline = _headline(job)
-    elif job is not None and ran_out_of_memory(job):
-        # The runtime only sees a process die, or what the user's code makes of that.
-        headline = f"{_headline(job)}\n\n{headline}"
-    parts = [headline, failure.traceback.rstrip(), _job_lines(job, job_id, settings, outcome)]
-    verdict = failed(
-        outcome.node_id, "\n\n".join(part for part in parts if part), **stored.streams(), job=job
+        headlines = [explanation.headline(job, diagnosis)]
+    elif job is not None and issubclass(diagnosis.error, OutOfMemoryError):
+        headlines.insert(0, explanation.headline(job, diagnosis))
+    known = replace(known, outcome=outcome, log_lines=_last_lines(streams))
+    return _failed(
+        outcome.node_id,
+        explanation.failure(known, diagnosis, *headlines, told.traceback.rstrip()),
+        **streams,
+        job=job,
+        outcome=outcome,
+        exception=stored.value if stored.value.length else None,
     )
-    return replace(verdict, outcome=outcome, exception=stored.value if stored.value.length else None)
 
 
-async def _failed_outside(
-    session: Session, settings: Settings, node_id: int, job: Job | None, job_id: str
-) -> Verdict:
+def _last_lines(streams: dict[str, str]) -> list[str]:
+    """Return what stands in the log last, as far as the outcome has it: which stream came first is lost."""
+    lines = [line for text in streams.values() for line in text.splitlines()]
+    return lines[-logs.TAIL_LINES :]
+
+
+def _unreadable(known: Ending, found: AWSBatchError | contract.EnvelopeError, node_id: int) -> Verdict:
+    """Tell of a task whose outcome is there, but does not count or cannot be had."""
+    diagnosis = diagnose_unreadable(found)
+    text = f"The job {diagnosis.cause}: {str(found).rstrip('.')}. Next step: {diagnosis.advice}."
+    failure = explanation.failure(known, diagnosis, text)
+    failure.__cause__ = found if isinstance(found, AWSBatchError) else None
+    return _failed(node_id, failure, job=known.job)
+
+
+def _forgotten(known: Ending, settings: Settings, node_id: int) -> Verdict:
+    bucket = settings.s3_bucket_name
+    text = (
+        f"AWS Batch does not know the job {known.job_id or 'of this task'} any more, and it left no "
+        f"outcome in {bucket!r}, or that was deleted once it was taken, as keep_artifacts says. "
+        f"Next step: {FORGOTTEN.advice}."
+    )
+    return _failed(node_id, explanation.failure(known, FORGOTTEN, text))
+
+
+async def _failed_outside(session: Session, known: Ending, job: Job, node_id: int) -> Verdict:
     """Tell of a task whose container could say nothing, from what AWS knows."""
-    if job is None:
-        return failed(
-            node_id,
-            f"AWS Batch does not know the job {job_id or 'of this task'} any more, and it left no outcome "
-            f"in {settings.s3_bucket_name!r}: dispatch the task again.",
-        )
-    lines = await logs.tail(session, settings.batch_job_log_group_name, job.log_stream)
-    log_text = "The last log lines:\n" + "\n".join(lines) if lines else "There are no log lines."
-    text = encodable("\n\n".join([_headline(job, lines), _job_lines(job, job_id, settings), log_text]))
-    return failed(node_id, text, stderr=text + "\n", job=job)
-
-
-def _headline(job: Job, log_lines: Sequence[str] = ()) -> str:
-    """Say in one line why AWS ended the job, with AWS's own words, and what to do."""
-    diagnosis = diagnose(job, log_lines)
-    reasons = ": ".join(reason for reason in (job.status_reason, job.container_reason) if reason)
-    exit_text = "no exit code" if job.exit_code is None else f"exit code {job.exit_code}"
-    return (
-        f"The job {diagnosis.cause}: {reasons or 'AWS gave no reason'} ({exit_text}). "
-        f"Next step: {diagnosis.advice}."
+    lines = await logs.tail(session, known.log_group, job.log_stream)
+    log_text = "\n".join(["The last log lines:", *lines]) if lines else "There are no log lines."
+    diagnosis = diagnose(job, lines)
+    failure = explanation.failure(
+        replace(known, log_lines=lines), diagnosis, explanation.headline(job, diagnosis), log_text=log_text
     )
-
-
-def _job_lines(
-    job: Job | None, job_id: str, settings: Settings, outcome: contract.Outcome | None = None
-) -> str:
-    """Name the job, so that it can be found in the console and the logs."""
-    if job is None:
-        return f"AWS Batch job {job_id}."
-    attempt = outcome.attempt if outcome is not None else max(1, len(job.attempts))
-    code = "none" if job.exit_code is None else str(job.exit_code)
-    lines = [
-        f"AWS Batch job {job.id} ({job.name}): {job.status.value}",
-        f"status reason: {job.status_reason or 'none'}",
-        f"exit code: {code}",
-        f"attempt: {attempt} of {job.allowed_attempts}",
-    ]
-    if job.container_reason:
-        lines.insert(2, f"container reason: {job.container_reason}")
-    if job.log_stream:
-        lines.append(f"log: {settings.batch_job_log_group_name or logs.DEFAULT_GROUP} {job.log_stream}")
-    return "\n  ".join(lines)
+    return _failed(node_id, failure, stderr=f"{failure}\n", job=job)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.client import AWSBatch, JobArray
-from covalent_awsbatch_plugin.errors import JobFailedError
+from covalent_awsbatch_plugin.errors import DependencyFailedError, JobFailedError
 from tests.client.surroundings import LONG_S, Gate
 from tests.e2e.surroundings import AWS, Counted
 
@@ -110,7 +110,7 @@ def test_sequential_children_behind_one_that_failed_do_not_run(batch: AWSBatch, 
 
     array = batch.map(fail_at_one, range(3), sequential=True)
     found = list(array.results(return_exceptions=True, timeout=LONG_S))
-    assert [type(each) for each in found] == [int, ZeroDivisionError, JobFailedError]
+    assert [type(each) for each in found] == [int, ZeroDivisionError, DependencyFailedError]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["0", "1"]
 
 

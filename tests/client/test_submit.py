@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from covalent_awsbatch_plugin.client import AWSBatch, Job
-from covalent_awsbatch_plugin.errors import JobFailedError, SettingsError, UnknownOptionError
+from covalent_awsbatch_plugin.errors import (
+    FunctionRaisedError,
+    JobFailedError,
+    SettingsError,
+    UnknownOptionError,
+)
 from tests.client.surroundings import LONG_S, Gate, OtherProcess, has_status
 from tests.e2e.surroundings import AWS, Counted, eventually
 
@@ -111,7 +116,7 @@ def test_what_cannot_travel_or_would_end_the_driver_becomes_a_text(batch: AWSBat
         raise raised[kind]()
 
     found = list(batch.map(fail, raised).results(return_exceptions=True, timeout=LONG_S))
-    assert [type(each) for each in found] == [JobFailedError] * len(raised)
+    assert [type(each) for each in found] == [FunctionRaisedError] * len(raised)
     for kind, error in zip(raised, found, strict=True):
         assert f"{kind}: it was enough" in str(error)
 
