@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -55,11 +55,19 @@ class Followed:
     """A job, or a child of an array, that somebody waits for; made by `Watcher.follow`."""
 
     __slots__ = (
-        *("attempts", "ended", "error", "flight", "index", "is_expected", "job", "node_ids", "signed"),
-        "_watcher",
+        *("after_attempt", "attempts", "ended", "error", "flight", "index", "is_expected", "job"),
+        *("node_ids", "remarks_path", "signed", "_watcher"),
     )
 
-    def __init__(self, watcher: Watcher, flight: _Flight, index: int | None, node_ids: Sequence[int]) -> None:
+    def __init__(
+        self,
+        watcher: Watcher,
+        flight: Flight,
+        index: int | None,
+        node_ids: Sequence[int],
+        after_attempt: int,
+        remarks_path: str,
+    ) -> None:
         self.attempts: dict[int, tuple[int, ...]] = {}
         """The attempts that have left an outcome, by node."""
         self.signed: Milestone[None] = Milestone()
@@ -72,6 +80,10 @@ class Followed:
         """Why there is nothing to be known of it: AWS has not answered for minutes."""
         self.index = index
         self.node_ids = node_ids
+        self.after_attempt = after_attempt
+        """Outcomes of attempts up to this one are of jobs before."""
+        self.remarks_path = remarks_path
+        """The file that its user wants to read remarks in while it runs; empty: none."""
         self.flight = flight
         self.is_expected = False
         self._watcher = watcher
@@ -103,6 +115,8 @@ class Followed:
     def note_outcome(self, node_id: int, attempt: int) -> bool:
         """Take note of an outcome in S3 and tell whether it was the last one that was missing."""
         known = self.attempts.get(node_id, ())
+        if attempt <= self.after_attempt:
+            return False
         if attempt not in known:
             self.attempts[node_id] = (*known, attempt)
         if self.signed.is_reached or len(self.attempts) < len(self.node_ids):
@@ -129,7 +143,7 @@ class Followed:
 
 
 @dataclass(eq=False)
-class _Flight:
+class Flight:
     """What one SubmitJob has submitted: a job, or an array; `members` are those who are waited for."""
 
     job_id: str
@@ -141,9 +155,22 @@ class _Flight:
     active_s: float
     due_s: float
     last_known_s: float
+    runnable_timeout_s: float
+    """How long it may wait where it can never run; 0: for ever."""
     members: dict[int | None, Followed] = field(default_factory=dict)
     failed: set[int | None] = field(default_factory=set)
     """Children that are known to have failed."""
+    waiting_since_s: float | None = None
+    """Since when it could run and does not: RUNNABLE, or an array with such children and none that runs."""
+    remarks: tuple[str, ...] = ()
+    """What was found to keep it waiting, in order."""
+    refusal: str = ""
+    """The reason with which it was ended because it can never run."""
+
+    @property
+    def waits_for(self) -> str:
+        """Return what keeps it waiting, as it was found last; empty where nothing does, or is known to."""
+        return self.remarks[-1] if self.waiting_since_s is not None and self.remarks else ""
 
     def reschedule(self, now_s: float, expected_s: float | None) -> None:
         """Set when to look again; `expected_s` is when jobs of this kind have ended before."""
@@ -177,12 +204,14 @@ class Watcher:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._nodes: dict[_Bucket, dict[int, Followed]] = {}
         self._changed = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._failing_since_s: float | None = None
         self._turnarounds_s: dict[Hashable, float] = {}
+        self.when_waiting: Callable[[Flight, Job], None] | None = None
+        """Called in each look at a job, or an array, that waits for its place."""
 
     def follow(
         self,
@@ -193,22 +222,28 @@ class Watcher:
         node_ids: Sequence[int],
         kind: Hashable,
         poll_interval_limit_s: float,
+        after_attempt: int = 0,
+        runnable_timeout_s: float = 0,
+        remarks_path: str = "",
     ) -> Followed:
         """Begin to watch a job, or a child of an array, that runs these tasks of a dispatch.
 
-        What is learned of how long it takes counts for all of the same `kind`.
+        What is learned of how long it takes counts for all of the same `kind`. Where the tasks were submitted
+        before, `after_attempt` is the last attempt that those jobs may have had. `runnable_timeout_s` is how
+        long the job may wait for its place in vain, `remarks_path` the file to tell in why it waits.
         """
         flight_id, index = split_id(job_id)
         now_s = time.monotonic()
         flight = self._flights.get(flight_id)
         if flight is None:
             due_s = now_s + min(FIRST_INTERVAL_S, poll_interval_limit_s)
-            flight = _Flight(
-                flight_id, bucket, dispatch_id, kind, poll_interval_limit_s, now_s, now_s, due_s, now_s
+            flight = Flight(
+                *(flight_id, bucket, dispatch_id, kind, poll_interval_limit_s),
+                *(now_s, now_s, due_s, now_s, runnable_timeout_s),
             )
         followed = flight.members.get(index)
         if followed is None:  # else somebody follows it already, through another handle
-            followed = Followed(self, flight, index, node_ids)
+            followed = Followed(self, flight, index, node_ids, after_attempt, remarks_path)
             self._enter(followed)
         return followed
 
@@ -275,7 +310,7 @@ class Watcher:
             for flight in list(self._flights.values()):
                 self._fail(flight, error)
 
-    def _fail(self, flight: _Flight, error: Exception) -> None:
+    def _fail(self, flight: Flight, error: Exception) -> None:
         for followed in list(flight.members.values()):
             self._leave(followed)
             followed.fail(error)
@@ -303,7 +338,7 @@ class Watcher:
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), delay_s)
 
-    async def _look_at(self, due: list[_Flight]) -> None:
+    async def _look_at(self, due: list[Flight]) -> None:
         """Learn what became of these; a job's outcomes are listed after its end was seen, never before."""
         if not due:
             return
@@ -325,8 +360,20 @@ class Watcher:
             turnaround_s = self._turnarounds_s.get(flight.kind)
             expected_s = None if turnaround_s is None else flight.since_s + turnaround_s
             flight.reschedule(now_s, expected_s)
+            self._note_waiting(flight, jobs.get(flight.job_id), now_s)
 
-    async def _ended_children(self, due: Iterable[_Flight], jobs: dict[str, Job]) -> dict[Followed, Job]:
+    def _note_waiting(self, flight: Flight, job: Job | None, now_s: float) -> None:
+        if job is None:  # AWS Batch does not always know what it knows
+            return
+        if not job.waits_for_place or not flight.members:
+            flight.waiting_since_s = None
+            return
+        if flight.waiting_since_s is None:
+            flight.waiting_since_s = now_s
+        if self.when_waiting is not None:
+            self.when_waiting(flight, job)
+
+    async def _ended_children(self, due: Iterable[Flight], jobs: dict[str, Job]) -> dict[Followed, Job]:
         """Return those children of arrays that have ended and whose outcomes do not tell it."""
         asked: dict[str, Followed] = {}
         for flight in due:
@@ -339,7 +386,7 @@ class Watcher:
         children = await describe(self._session, list(asked))
         return {asked[name]: job for name, job in children.items() if job.status.is_final}
 
-    async def _failed_children(self, flight: _Flight) -> set[int | None]:
+    async def _failed_children(self, flight: Flight) -> set[int | None]:
         pages = self._session.batch_pages(
             "list_jobs",
             f"list the failed children of the array {flight.job_id}",
@@ -352,7 +399,7 @@ class Watcher:
         flight.failed |= {index for index in failed if index not in flight.members}
         return {index for index in failed if index in flight.members}
 
-    async def _list_outcomes(self, due: Iterable[_Flight]) -> None:
+    async def _list_outcomes(self, due: Iterable[Flight]) -> None:
         for bucket, dispatch_id in {(flight.bucket, flight.dispatch_id): None for flight in due}:
             store = await self._session.store(bucket)
             await self._list_dispatch(store, bucket, dispatch_id)
@@ -372,7 +419,7 @@ class Watcher:
                 await self._note_outcomes(nodes, page)
         except (BaseError, FileNotFoundError) as error:
             text = f"The outcomes in the bucket {bucket!r} cannot be listed: {store_message(error)}"
-            raise BucketError(text) from error
+            raise BucketError(text) from None
 
     async def _note_outcomes(self, nodes: dict[int, Followed], page: Iterable[Any]) -> None:
         async for meta in in_turns(page):
@@ -394,14 +441,14 @@ class Watcher:
         if not followed.is_ending:
             self._leave(followed)
 
-    def _note_known(self, flight: _Flight, is_known: bool, now_s: float) -> None:
+    def _note_known(self, flight: Flight, is_known: bool, now_s: float) -> None:
         if is_known:
             flight.last_known_s = now_s
         elif now_s - flight.last_known_s > UNKNOWN_PATIENCE_S:
             for followed in list(flight.members.values()):
                 self.note_end(followed, None)
 
-    async def _bear(self, due: list[_Flight], error: Exception) -> None:
+    async def _bear(self, due: list[Flight], error: Exception) -> None:
         """Take a failed call as passing for some minutes; then those who wait are told."""
         now_s = time.monotonic()
         if self._failing_since_s is None:

@@ -439,6 +439,54 @@ async def test_what_has_ended_is_not_watched_again(aws: FakeAWS, watcher: Watche
     assert {tuple(each) for each in aws.asked} == {("job",)}
 
 
+# --- jobs that wait for their place ---------------------------------------------------------------------
+
+
+async def test_who_waits_is_told_since_when_in_each_look(aws: FakeAWS, watcher: Watcher):
+    """That AWS Batch does not know a job for a moment is no end of its wait; that it runs is."""
+    since_s: list[float | None] = []
+    watcher.when_waiting = lambda flight, _: since_s.append(flight.waiting_since_s)
+    followed = follow(watcher, "job", 0)
+
+    def become(status: str) -> Callable[[], None]:
+        return lambda: aws.statuses.update({"job": status})
+
+    looks = ["RUNNABLE", "RUNNABLE", "RUNNING", "RUNNABLE", "SUCCEEDED"]
+    forget, known = (lambda: aws.statuses.clear()), become("RUNNABLE")
+    aws.when_asked["job"] = [known, forget, *map(become, looks)]
+    await sign(followed)
+    first, again, still, anew = since_s
+    assert first == again == still
+    assert None not in since_s
+    assert anew > first
+    assert followed.flight.waiting_since_s is None
+
+
+async def test_an_array_waits_as_long_as_none_of_its_children_runs(aws: FakeAWS, watcher: Watcher):
+    states = [
+        {"PENDING": 3},
+        {"RUNNABLE": 3},
+        {"PENDING": 2, "RUNNABLE": 1},
+        {"RUNNABLE": 2, "STARTING": 1},
+        {"RUNNABLE": 2, "RUNNING": 1},
+        {"RUNNABLE": 2, "SUCCEEDED": 1},
+        {"RUNNING": 2, "SUCCEEDED": 1},
+    ]
+    waited: list[dict[str, int]] = []
+    watcher.when_waiting = lambda _, job: waited.append({k.value: v for k, v in job.children.items()})
+    aws.array("array", 3)
+    followed = [follow(watcher, f"array:{index}", index) for index in range(3)]
+
+    def end() -> None:
+        for index in range(3):
+            aws.leave_outcome(index)
+
+    changes = [lambda state=state: aws.summaries.update(array=state) for state in states]
+    aws.when_asked["array"] = [*changes, end]
+    await sign(*followed)
+    assert waited == [states[1], states[2], states[5]]
+
+
 # --- errors ---------------------------------------------------------------------------------------------
 
 
