@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from . import payload
+from . import origin, payload
 from .fairness import in_turns
 from .job import split_id
 from .payload import Group, Parcel
@@ -36,8 +37,10 @@ async def prepare(session: Session, tasks: Sequence[Running], groups: list[Group
     settings = tasks[0].settings
     _, needs = await needs_of(session, settings, groups[0])
     kind = await kind_of(session, tasks[0], needs)
-    parcels = await in_thread(lambda: [payload.parcel(group) for group in groups])
-    parcels = await payload.upload_contents(session, settings.s3_bucket_name, parcels)
+    origin_key = await origin.dispatch_key(settings, tasks[0].dispatch_id)
+    pack = partial(payload.parcel, origin_key=origin_key, kms_key_id=settings.kms_key_id)
+    parcels = await in_thread(lambda: [pack(group) for group in groups])
+    parcels = await payload.upload_contents(session, settings, parcels)
     return Prepared(tasks, parcels, kind)
 
 
@@ -87,19 +90,33 @@ async def _submit_share(
 
 def cancel_together(tasks: Sequence[Running]) -> None:
     """End tasks, and where they are all of an array's that still run, the array with one call."""
-    of_array: dict[str, list[Running]] = {}
     for task in tasks:
         if task.followed is None:
             task.cancel()
-        else:
-            of_array.setdefault(split_id(task.job_id)[0], []).append(task)
-    for array_id, members in of_array.items():
+    for job_id, members in jobs_to_end(tasks).items():
         for task in members:
             task.is_cancelled = True
+        if len(members) > 1:
+            cancelled = [task.followed for task in members if task.followed is not None]
+            members[0].ending = asyncio.create_task(end(members[0], job_id, cancelled))
+        else:
+            members[0].end_job()
+
+
+def jobs_to_end(tasks: Sequence[Running]) -> dict[str, list[Running]]:
+    """Return the jobs with which tasks end, each with its tasks: an array where no other of its still runs.
+
+    Tasks that have no job yet are left out.
+    """
+    of_array: dict[str, list[Running]] = {}
+    for task in tasks:
+        if task.followed is not None:
+            of_array.setdefault(split_id(task.job_id)[0], []).append(task)
+    ends: dict[str, list[Running]] = {}
+    for array_id, members in of_array.items():
         first = members[0].followed
         if len(members) > 1 and first is not None and first.is_whole(len(members)):
-            cancelled = [task.followed for task in members if task.followed is not None]
-            members[0].ending = asyncio.create_task(end(members[0], array_id, cancelled))
+            ends[array_id] = members
         else:
-            for task in members:
-                task.end_job()
+            ends |= {task.job_id: [task] for task in members}
+    return ends

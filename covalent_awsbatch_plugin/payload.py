@@ -18,6 +18,7 @@ from . import contract, requirements
 from .errors import BucketError
 from .refusals import store_message
 from .session import Session
+from .settings import Settings
 from .threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -100,9 +101,9 @@ class Parcel:
 
     dispatch_id: str
     group_id: int
-    payload: bytes
-    functions: dict[str, bytes]
-    large_inputs: dict[str, Pickled]
+    payload: bytes = field(repr=False)
+    functions: dict[str, bytes] = field(repr=False)
+    large_inputs: dict[str, Pickled] = field(repr=False)
 
 
 def without_pip(group: Group) -> tuple[Group, tuple[str, ...]]:
@@ -136,14 +137,15 @@ def length_of(group: Group) -> int:
     return sum(each.length for each in pickles)
 
 
-def parcel(group: Group) -> Parcel:
+def parcel(group: Group, origin_key: bytes, kms_key_id: str) -> Parcel:
     """Return a group as it travels; reads all of its pickles but the large ones.
 
-    Raises ValueError where a pickle cannot be read.
+    Its outcomes are to be sealed and encrypted with these keys. Raises ValueError where a pickle cannot be
+    read.
     """
     contents = _Contents(group.dispatch_id)
     tasks = [contents.task(call) for call in group.calls]
-    header = contract.Payload(group.dispatch_id, tasks).to_json()
+    header = contract.Payload(group.dispatch_id, tasks, origin_key, kms_key_id).to_json()
     lengths = {str(number): len(each) for number, each in enumerate(contents.sections)}
     payload = b"".join([contract.pack_header(header, lengths), *contents.sections])
     return Parcel(group.dispatch_id, group.group_id, payload, contents.functions, contents.large_inputs)
@@ -184,7 +186,7 @@ class _Contents:
             return contract.Input(section=self._section(source))
         key = contract.input_key(self._dispatch_id, call.node_id, name)
         self.large_inputs[key] = source
-        return contract.Input(key=key)
+        return contract.Input(key=key, length=source.length)
 
     def _hook(self, hook: HookCall) -> contract.Hook:
         return contract.Hook(
@@ -207,30 +209,38 @@ def function_key(dispatch_id: str, function: bytes) -> str:
 # --- into the bucket --------------------------------------------------------------------------------------
 
 
-async def upload_contents(session: Session, bucket: str, groups: Sequence[Parcel]) -> list[Parcel]:
+async def upload_contents(session: Session, settings: Settings, groups: Sequence[Parcel]) -> list[Parcel]:
     """Bring what travels beside payloads into the bucket, a function once for all groups that share it.
 
     Returns what is left to travel in a pack. Raises BucketError where the bucket does not take it,
     ValueError where an argument cannot be read.
     """
-    store = await session.store(bucket)
+    bucket, kms_key_id = settings.s3_bucket_name, settings.kms_key_id
+    store = await session.store(bucket, kms_key_id)
     functions = {key: function for group in groups for key, function in group.functions.items()}
     for key, function in functions.items():
-        await session.once(("function", bucket, key), partial(_put, store, bucket, key, function))
+        put = partial(_put, store, bucket, key, function)
+        await session.once(("function", bucket, kms_key_id, key), put)
     large = [each for group in groups for each in group.large_inputs.items()]
     uploads = (in_thread(partial(_put_stream, store, bucket, key, each)) for key, each in large)
     await asyncio.gather(*uploads)
     return [Parcel(each.dispatch_id, each.group_id, each.payload, {}, {}) for each in groups]
 
 
-async def upload_pack(session: Session, bucket: str, groups: Sequence[Parcel]) -> str:
+def forget_functions(session: Session, bucket: str, dispatch_id: str) -> None:
+    """Upload the functions of a dispatch again when they are needed: they were deleted."""
+    prefix = contract.function_key(dispatch_id, "")
+    session.forget_all(lambda key: key[:2] == ("function", bucket) and key[-1].startswith(prefix))
+
+
+async def upload_pack(session: Session, settings: Settings, groups: Sequence[Parcel], rung: int = 0) -> str:
     """Bring the payloads of jobs that are submitted together into the bucket, in their order.
 
     Returns the pack's s3:// address. Raises BucketError where the bucket does not take it.
     """
-    first = groups[0]
-    store = await session.store(bucket)
-    key = contract.pack_key(first.dispatch_id, first.group_id)
+    first, bucket = groups[0], settings.s3_bucket_name
+    store = await session.store(bucket, settings.kms_key_id)
+    key = contract.pack_key(first.dispatch_id, first.group_id, rung)
     pack = await in_thread(partial(_pack, groups))
     await _put(store, bucket, key, pack)
     return f"s3://{bucket}/{key}"
@@ -249,7 +259,7 @@ async def _put(store: Any, bucket: str, key: str, content: bytes) -> None:
     try:
         await obstore.put_async(store, key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
     except (BaseError, FileNotFoundError) as error:
-        raise _refusal(bucket, key, error) from error
+        raise _refusal(bucket, key, error) from None
 
 
 def _put_stream(store: Any, bucket: str, key: str, content: Pickled) -> None:
@@ -267,7 +277,7 @@ def _put_stream(store: Any, bucket: str, key: str, content: Pickled) -> None:
             max_concurrency=PARTS_AT_ONCE,
         )
     except (BaseError, FileNotFoundError) as error:
-        raise _refusal(bucket, key, error) from error
+        raise _refusal(bucket, key, error) from None
 
 
 def _refusal(bucket: str, key: str, error: Exception) -> BucketError:
@@ -275,71 +285,3 @@ def _refusal(bucket: str, key: str, error: Exception) -> BucketError:
         f"The S3 bucket {bucket!r} did not take the object {key!r}: {store_message(error)} "
         f"Check s3:PutObject."
     )
-
-
-# --- where a group went -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A group's place in a pack: the pack's first group, which its job is named after, and the index."""
-
-    first_group_id: int
-    index: int
-    size: int
-
-
-async def find(session: Session, bucket: str, dispatch_id: str, group_id: int) -> Packed | None:
-    """Return where another process has packed a group; None where it never came so far.
-
-    Raises BucketError where the bucket cannot be read.
-    """
-    key = ("packs", bucket, dispatch_id)
-    for _ in range(2):  # the second time anew: packs are added while a workflow runs
-        found: dict[int, Packed] = await session.once(key, partial(packs, session, bucket, dispatch_id))
-        if group_id in found:
-            return found[group_id]
-        session.forget(key)
-    return None
-
-
-async def packs(session: Session, bucket: str, dispatch_id: str) -> dict[int, Packed]:
-    """Return where the groups of a dispatch are packed.
-
-    Raises BucketError where the bucket cannot be read.
-    """
-    import obstore
-    from obstore.exceptions import BaseError
-
-    store = await session.store(bucket)
-    found: dict[int, Packed] = {}
-    try:
-        listing = obstore.list(store, contract.pack_prefix(dispatch_id))
-        for meta in [meta async for batch in listing for meta in batch]:
-            group_ids = await _group_ids(store, meta)
-            for index, group_id in enumerate(group_ids):
-                found[group_id] = Packed(group_ids[0], index, len(group_ids))
-    except (BaseError, FileNotFoundError) as error:
-        said = store_message(error)
-        raise BucketError(f"The packs of {dispatch_id} cannot be read from {bucket!r}: {said}") from error
-    return found
-
-
-async def _group_ids(store: Any, meta: Any) -> list[int]:
-    """Return the groups of a pack; none where the object is no pack, as it hides no other."""
-    import obstore
-
-    key, size_bytes = meta["path"], meta["size"]
-
-    async def read(start: int, end: int) -> bytes:
-        if size_bytes < end:
-            raise contract.EnvelopeError("it is cut short")
-        return bytes(await obstore.get_range_async(store, key, start=start, end=end))
-
-    try:
-        count = contract.pack_size(await read(0, contract.PACK_PREAMBLE_BYTES))
-        entries = contract.parse_entries(await read(*contract.entries_range(0, count)))
-    except contract.EnvelopeError as error:
-        log.warning("The object %r cannot be read as a pack: %s", key, error)
-        return []
-    return [group_id for group_id, _ in entries]

@@ -7,24 +7,24 @@ object, finds it. Nothing but verdicts leaves this way: an exception that escape
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 
-from . import glue, payload, recovery, verdict
-from .errors import DefinitionGoneError
-from .fairness import in_turns
-from .gather import Gatherer, Waiting
-from .payload import Call, Group, Parcel
+from . import glue, payload, recovery, tidying, verdict
+from .errors import DefinitionGoneError, SetupError
+from .payload import Call, Group
 from .preparation import forget_kind, kind_of, needs_of, parcel_of
 from .running import Running, follow
 from .session import Session, open_session
 from .settings import Settings
 from .settling import SettleWith, all_cancelled, failures, settle_when_signed
-from .shipment import Kind, ship
+from .submission import submit_gathered
 from .threads import in_thread
 from .transportable import Transportable
 from .verdict import Verdict
-from .watch import watcher_for
+
+log = logging.getLogger(__name__)
 
 running: dict[tuple[str, int], Running] = {}
 """The groups on their way, by dispatch and node, until their verdicts are fetched."""
@@ -35,6 +35,7 @@ _beginning: set[asyncio.Task[None]] = set()
 
 def start(task: Running, calls: list[Call]) -> None:
     """Set a task group on its way, in the background of this event loop, where `cancel` can find it."""
+    task.may_be_known = True
     for node_id in task.node_ids:
         running[task.dispatch_id, node_id] = task
     launch(task, calls, task.verdicts.reach)
@@ -56,6 +57,33 @@ async def finish(dispatch_id: str, node_ids: Sequence[int]) -> list[Verdict] | N
     return [verdict for verdict in verdicts if verdict.node_id in node_ids]
 
 
+RECOVER = {"recover": True}
+"""What Covalent's REST API is given for a node that an earlier server has left RUNNING."""
+
+
+async def recover(task: Running) -> list[Verdict]:
+    """Return the verdicts on a group that an earlier process has submitted, after following its job.
+
+    Meanwhile `cancel` finds it. There are none where it is on its way here already, or where AWS does not let
+    us look: a result that nobody could read is not lost as long as its node is not called FAILED.
+    """
+    keys = [(task.dispatch_id, node_id) for node_id in task.node_ids]
+    if any(key in running for key in keys):
+        return []
+    running.update((key, task) for key in keys)
+    try:
+        return await recovery.follow_up(task)
+    except SetupError as error:
+        log.error("The nodes %s of %s are not brought in: %s", task.node_ids, task.dispatch_id, error)
+        tidying.deliver(task)  # there is nothing to be taken
+        return []
+    except Exception as error:  # noqa: BLE001 — as in `_run`
+        return failures(task, error)
+    finally:
+        for key in keys:
+            running.pop(key, None)
+
+
 # --- the way of one group ---------------------------------------------------------------------------------
 
 
@@ -71,6 +99,7 @@ async def _run(task: Running, settle_with: SettleWith) -> None:
     task.runner = asyncio.current_task()
     session: Session | None = None
     verdicts: list[Verdict] | None = None
+    settle_with = tidying.noting(task, settle_with)
     try:
         if task.is_cancelled:
             raise asyncio.CancelledError
@@ -79,7 +108,10 @@ async def _run(task: Running, settle_with: SettleWith) -> None:
             verdicts = [answered]
         else:
             session = open_session(task.settings)
-            await _until_submitted(session, task)
+            await tidying.enter([task])
+            verdicts = await recovery.take_over(session, task) if task.may_be_known else None
+            if verdicts is None and task.followed is None:
+                await _until_submitted(session, task)
     except asyncio.CancelledError:
         if not task.is_cancelled:
             raise
@@ -99,26 +131,17 @@ async def _until_submitted(session: Session, task: Running) -> None:
     group, needs = await needs_of(session, task.settings, group)
     task.kind = await kind_of(session, task, needs)
     task.calls = ()
-    parcel = await parcel_of(group)
-    (parcel,) = await payload.upload_contents(session, task.settings.s3_bucket_name, [parcel])
+    parcel = await parcel_of(task.settings, group)
+    (parcel,) = await payload.upload_contents(session, task.settings, [parcel])
     try:
-        job_id = await _submit(session, task, task.kind, parcel)
+        job_id = await submit_gathered(session, task, task.kind, parcel)
     except DefinitionGoneError:  # deregistered since it was found, and perhaps its image was deleted
         forget_kind(session, task.kind)
         task.kind = await kind_of(session, task, needs)
-        job_id = await _submit(session, task, task.kind, parcel)
+        job_id = await submit_gathered(session, task, task.kind, parcel)
     await follow(session, task, job_id)
     if task.is_cancelled:
         task.end_job()
-
-
-async def _submit(session: Session, task: Running, kind: Kind, parcel: Parcel) -> str:
-    gatherer = await _gatherer(session)
-    task.waiting = gatherer.add(kind, parcel, len(parcel.payload))
-    try:
-        return await task.waiting.job_id
-    finally:
-        task.waiting = None
 
 
 async def answer_glue(calls: Sequence[Call]) -> Verdict | None:
@@ -135,34 +158,6 @@ def _composed(call: Call, function: Transportable) -> Verdict | None:
     kwargs = {name: each for name, each in call.kwargs.items() if isinstance(each, Transportable)}
     found = glue.compose(function, args, kwargs)
     return None if found is None else verdict.composed(call.node_id, found, function)
-
-
-# --- together ---------------------------------------------------------------------------------------------
-
-
-async def _gatherer(session: Session) -> Gatherer[Kind, Parcel]:
-    """Return the session's gatherer; there is one."""
-
-    async def make() -> Gatherer[Kind, Parcel]:
-        watcher = await watcher_for(session)
-
-        def turnaround_s(kind: Kind) -> float | None:
-            return watcher.turnaround_s(kind.of_any_dispatch)
-
-        return Gatherer(partial(_send, session), turnaround_s)
-
-    return await session.once("gatherer", make)
-
-
-async def _send(session: Session, kind: Kind, together: list[Waiting[Parcel]]) -> None:
-    try:
-        job_ids = await ship(session, kind, [each.content for each in together])
-    except Exception as error:  # noqa: BLE001 — each of those who wait must learn of it
-        for each in together:
-            each.fail(error)
-    else:
-        async for each, job_id in in_turns(zip(together, job_ids, strict=True)):
-            each.submitted_as(job_id)
 
 
 async def cancel(settings: Settings, dispatch_id: str, node_id: int, group_id: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import definition, payload, preflight
+from . import definition, origin, payload, preflight
 from .image.environment import Recipe, recipe
 from .image.provide import environment_for, provide
 from .image.provide import forget as forget_image
@@ -19,14 +19,14 @@ SMALL_BYTES = 64 << 10
 """Pickles of this size are read and hashed sooner than a thread takes them over."""
 
 
-async def parcel_of(group: Group) -> Parcel:
+async def parcel_of(settings: Settings, group: Group) -> Parcel:
     """Return a group as it travels.
 
-    Raises ValueError where a pickle cannot be read.
+    Raises ValueError where a pickle cannot be read, SetupError where this machine's key cannot.
     """
-    if payload.length_of(group) <= SMALL_BYTES:
-        return payload.parcel(group)
-    return await in_thread(partial(payload.parcel, group))
+    origin_key = await origin.dispatch_key(settings, group.dispatch_id)
+    pack = partial(payload.parcel, group, origin_key, settings.kms_key_id)
+    return pack() if payload.length_of(group) <= SMALL_BYTES else await in_thread(pack)
 
 
 async def needs_of(session: Session, settings: Settings, group: Group) -> tuple[Group, Recipe | None]:
@@ -61,7 +61,8 @@ async def kind_of(session: Session, task: Running, needs: Recipe | None) -> Kind
         provided = await provide(session, settings, ground.identity, needs)
         image = provided.uri
         if provided.made_at_s > task.started_s:
-            task.notes = tuple(f"covalent-awsbatch: {note}" for note in provided.notes)
+            for note in provided.notes:
+                task.note(note)
     return Kind(
         dispatch_id=task.dispatch_id,
         definition_arn=await definition.ensure(session, settings, ground, image),
@@ -70,6 +71,7 @@ async def kind_of(session: Session, task: Running, needs: Recipe | None) -> Kind
         needs=needs,
         image=image,
         ground=ground,
+        rung=task.rung,
     )
 
 

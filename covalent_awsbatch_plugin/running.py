@@ -9,19 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import submit
+from . import contract, submit
+from .diagnosis import CANCELLED_IN_COVALENT
 from .gather import Waiting
 from .milestone import Milestone
 from .payload import Call, Parcel
+from .plain_text import harmless
 from .session import Session, open_session
 from .settings import Settings
 from .shipment import Kind
 from .verdict import Verdict
-from .watch import Followed, watcher_for
+from .vigil import attended
+from .watch import Followed
 
 log = logging.getLogger(__name__)
 
-CANCEL_REASON = "cancelled in Covalent"
+CANCEL_REASON = CANCELLED_IN_COVALENT
 
 CANCEL_PATIENCE_S = 60
 """How long a cancelled task waits for its job's end: SIGTERM, AWS's 30 s, SIGKILL, and some slack."""
@@ -41,6 +44,12 @@ class Running:
     started_s: float = field(default_factory=time.monotonic)
     notes: Sequence[str] = ()
     """What was done for the task outside its job; it goes before the task's stderr."""
+    remarks_path: str = ""
+    """The file that its user wants to read remarks in while it runs; empty: none."""
+    may_be_known: bool = False
+    """Whether an earlier process may have submitted it: its names are not made here."""
+    rung: int = 0
+    """How often it was submitted before, with less memory, say."""
     is_cancelled: bool = False
     submitted: Milestone[None] = field(default_factory=Milestone)
     """Reached when AWS Batch has its job, or when it has ended without."""
@@ -75,6 +84,10 @@ class Running:
         elif self.when_cancelled is not None:
             self.when_cancelled()
 
+    def note(self, text: str) -> None:
+        """Tell the task's user what was done outside its job."""
+        self.notes = (*self.notes, f"covalent-awsbatch: {harmless(text)}")
+
     def end_job(self) -> None:
         """Terminate the job, in the background of this event loop."""
         if self.ending is None and self.followed is not None:
@@ -83,7 +96,7 @@ class Running:
 
 async def follow(session: Session, task: Running, job_id: str) -> Followed:
     """Begin to watch a group's job."""
-    watcher = await watcher_for(session)
+    watcher = await attended(session)
     task.followed = watcher.follow(
         job_id,
         bucket=task.settings.s3_bucket_name,
@@ -91,6 +104,9 @@ async def follow(session: Session, task: Running, job_id: str) -> Followed:
         node_ids=task.node_ids,
         kind="recovered" if task.kind is None else task.kind.of_any_dispatch,
         poll_interval_limit_s=task.settings.poll_freq,
+        after_attempt=contract.MAX_ATTEMPTS * task.rung,
+        runnable_timeout_s=task.settings.runnable_timeout,
+        remarks_path=task.remarks_path,
     )
     task.submitted.reach(None)
     return task.followed

@@ -25,7 +25,7 @@ from .errors import CredentialsError, SetupError
 from .fairness import Crew, Turnstile
 from .pace import Lane, Pace, pace_for
 from .patience import CALL_ATTEMPTS, NEVER_REPEATED, Patience
-from .refusals import explained
+from .refusals import explained, has_expired
 from .settings import Settings
 from .threads import in_thread
 
@@ -66,8 +66,9 @@ class Session:
         self._batch_slots = {lane: anyio.Semaphore(BATCH_CALLS_AT_ONCE) for lane in Lane}
         self._aws: Any = None
         self._clients: dict[str, Any] = {}
-        self._stores: dict[str, Any] = {}
+        self._stores: dict[tuple[str, str], Any] = {}
         self._shared: dict[Any, asyncio.Future[Any]] = {}
+        self._companions: dict[Any, Any] = {}
         self._turnstile = Turnstile()
         self._crews: dict[tuple[str, int], Crew] = {}
         self._stack = AsyncExitStack()
@@ -125,9 +126,25 @@ class Session:
         Raises UnclearSubmissionError where nobody knows whether a job was submitted, SetupError where AWS
         does not answer or does not accept us, and botocore's ClientError for all else that it refuses.
         """
-        call = getattr(await self.client("batch"), operation)
+        from botocore.exceptions import ClientError
+
         with explained(self.account, doing):
-            return await self._send(operation, doing, lane, partial(call, **request))
+            client = await self.client("batch")
+            try:
+                return await self._send(client, operation, doing, lane, request)
+            except ClientError as error:
+                if not has_expired(error):
+                    raise
+                await self._renew(client)  # who has signed in again has changed the file they come from
+                return await self._send(await self.client("batch"), operation, doing, lane, request)
+
+    async def _renew(self, expired: Any) -> None:
+        """Read the credentials anew, unless that was done since this client was opened."""
+        async with self._lock:
+            if self._clients.get("batch") is expired:
+                self._aws = None
+                self._clients = {}  # the old ones may be in use; they are closed with the session
+                self._stores = {}
 
     async def batch_pages(
         self, operation: str, doing: str, result_key: str, **request: Any
@@ -142,33 +159,38 @@ class Session:
             request["nextToken"] = page["nextToken"]
 
     async def _send(
-        self, operation: str, doing: str, lane: Lane, call: Callable[[], Awaitable[dict[str, Any]]]
+        self, client: Any, operation: str, doing: str, lane: Lane, request: dict[str, Any]
     ) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
+        call: Callable[..., Awaitable[dict[str, Any]]] = getattr(client, operation)
         pace = self._pace or pace_for(replace(self.account, region=self.region))
         patience = Patience(pace, doing, may_repeat=operation not in NEVER_REPEATED)
         while True:
             try:
                 async with self._batch_slots[lane]:
                     sent_s = await pace.turn(lane)
-                    answer = await call()
+                    answer = await call(**request)
             except (BotoCoreError, ClientError, ResponseParserError) as error:
                 await patience.bear(error, sent_s)
             else:
                 pace.succeeded()
                 return answer
 
-    async def store(self, bucket: str) -> Any:
-        """Return the obstore S3 store of a bucket, with this account's credentials."""
-        async with self._lock:
-            if bucket not in self._stores:
-                with explained(self.account, "set up the AWS SDK"):
-                    self._stores[bucket] = self._open_store(await self._aws_session(), bucket)
-            return self._stores[bucket]
+    async def store(self, bucket: str, kms_key_id: str = "") -> Any:
+        """Return the obstore S3 store of a bucket, with this account's credentials.
 
-    def _open_store(self, aws: Any, bucket: str) -> Any:
+        What is written through it is encrypted with the KMS key; empty: as the bucket itself does.
+        """
+        async with self._lock:
+            key = bucket, kms_key_id
+            if key not in self._stores:
+                with explained(self.account, "set up the AWS SDK"):
+                    self._stores[key] = self._open_store(await self._aws_session(), bucket, kms_key_id)
+            return self._stores[key]
+
+    def _open_store(self, aws: Any, bucket: str, kms_key_id: str) -> Any:
         from obstore.store import S3Store
 
         async def credentials() -> S3Credential:
@@ -183,6 +205,8 @@ class Session:
 
         endpoint = self.account.endpoint_url
         options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+        if kms_key_id:
+            options |= {"aws_server_side_encryption": "aws:kms", "aws_sse_kms_key_id": kms_key_id}
         network: ClientConfig = {
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
@@ -234,6 +258,18 @@ class Session:
         if found is not None and found.done() and (_failed(found) or is_stale(found.result())):
             del self._shared[key]
 
+    def forget_all(self, is_meant: Callable[[Any], bool]) -> None:
+        """Make anew, the next time, what `once` keeps under the keys that are meant."""
+        for key in [key for key in self._shared if is_meant(key)]:
+            self.forget(key)
+
+    def companion(self, kind: Callable[[Session], T]) -> T:
+        """Return the one object of a kind that belongs to this session, made when it is first asked for."""
+        if kind not in self._companions:
+            self._companions[kind] = kind(self)
+        found: T = self._companions[kind]
+        return found
+
     def _forget_failure(self, key: Any, done: asyncio.Future[Any]) -> None:
         if _failed(done):
             self.forget(key)
@@ -279,6 +315,11 @@ def session_for(account: Account) -> Session:
     if account not in of_loop:
         of_loop[account] = Session(account)
     return of_loop[account]
+
+
+def open_sessions() -> list[Session]:
+    """Return all sessions of the running event loop."""
+    return list(_sessions.get(asyncio.get_running_loop(), {}).values())
 
 
 def open_session(settings: Settings) -> Session:

@@ -7,6 +7,7 @@ into the units that AWS wants, once. There is no I/O in this module, but for rea
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -261,7 +262,10 @@ class Settings(BaseModel):
     )
     time_limit: int = _option(300, "how long one attempt may run", unit="s", ge=60, example="60 or more")
     cache_dir: Text = _option(
-        "", "the server's directory for files on their way; empty: `~/.cache/covalent/awsbatch`", unit="path"
+        "",
+        "the server's directory for files on their way, and for this machine's key; empty: "
+        "`~/.cache/covalent/awsbatch`",
+        unit="path",
     )
     poll_freq: float = _option(
         10,
@@ -342,14 +346,20 @@ class Settings(BaseModel):
         return int(self.memory * MIB_PER_GB)
 
     @property
+    def cache_path(self) -> Path:
+        """Return the directory for files of this machine: those on their way, and its key."""
+        cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(self.cache_dir or f"{cache_home}/covalent/awsbatch").expanduser()
+
+    @property
     def asked(self) -> tuple[Any, ...]:
         """Return what tasks must ask for alike to be submitted together; their image is the definition's."""
         return (
             *(self.credentials, self.profile, self.region, self.endpoint_url),
-            *(self.s3_bucket_name, self.batch_queue),
+            *(self.s3_bucket_name, self.kms_key_id, self.batch_queue),
             *(self.vcpu, self.memory_mib, self.num_gpus),
-            *(self.retry_attempts, self.time_limit, self.poll_freq),
-            *(self.gather_window, self.max_array_size),
+            *(self.retry_attempts, self.time_limit, self.runnable_timeout, self.poll_freq),
+            *(self.gather_window, self.max_array_size, self.keep_artifacts),
         )
 
     @classmethod

@@ -27,6 +27,8 @@ class Kind:
     definition_arn: str
     """It stands for the image, the roles and the logging."""
     asked: tuple[Any, ...]
+    rung: int = field(default=0, kw_only=True)
+    """How often its tasks were submitted before."""
     settings: Settings = field(compare=False)
     needs: Recipe | None = field(compare=False)
     """The recipe of its image; None where the user has set the image."""
@@ -76,13 +78,14 @@ async def ship(
     Raises BucketError where S3 does not take the pack, SubmissionError where AWS Batch refuses the job, and
     DefinitionGoneError where its definition is gone.
     """
-    payload_uri = await payload.upload_pack(session, kind.settings.s3_bucket_name, parcels)
+    payload_uri = await payload.upload_pack(session, kind.settings, parcels, kind.rung)
     wanted = submit.request(
         kind.settings,
-        job_name=contract.job_name(kind.dispatch_id, parcels[0].group_id),
+        job_name=contract.job_name(kind.dispatch_id, parcels[0].group_id, kind.rung),
         definition_arn=kind.definition_arn,
         payload_uri=payload_uri,
         region=kind.ground.identity.region,
+        rung=kind.rung,
         size=len(parcels),
         depends_on=depends_on,
     )

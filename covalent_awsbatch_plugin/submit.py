@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .contract import ENV_PAYLOAD
-from .errors import DefinitionGoneError, SubmissionError, UnclearSubmissionError
+from .contract import ENV_PAYLOAD, ENV_RUNG, EXIT_DUPLICATE, JOB_NAME_PREFIX
+from .errors import DefinitionGoneError, SetupError, SubmissionError, UnclearSubmissionError
 from .job import Job, JobStatus
 from .pace import Lane
 from .refusals import error_message, refused_as
@@ -35,12 +35,17 @@ _DEFINITION_GONE = re.compile("JobDefinition .*(not in ACTIVE status|not found)"
 CLOUD_FAILURES: list[dict[str, str]] = [
     {"onStatusReason": "Host EC2*", "action": "RETRY"},  # the instance is gone: Spot, or scaled in
     {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},  # the same on Fargate
-    {"onStatusReason": "Timeout waiting for network interface*", "action": "RETRY"},  # Fargate start
+    {"onReason": "AGENT*", "action": "RETRY"},  # ECS's agent went away before the container was there
     {"onReason": "DockerTimeoutError*", "action": "RETRY"},  # an overloaded host
     {"onReason": "*", "action": "EXIT"},
 ]
 """What the cloud did is retried, what the program did is final. AWS Batch retries where no rule matches,
-so the last one must; it takes five rules at most."""
+so the last one must. It takes five rules at most, and of a text only its beginning: other starts that may
+yet succeed, such as a pull that was refused for a while, are `ladder.py`'s."""
+
+_RETRY = {"onReason": "*", "action": "RETRY"}
+_EXIT_OUT_OF_MEMORY = {"onReason": "OutOfMemoryError*", "action": "EXIT"}
+_EXIT_DUPLICATE = {"onExitCode": str(EXIT_DUPLICATE), "action": "EXIT"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ def request(
     definition_arn: str,
     payload_uri: str,
     region: str,
+    rung: int = 0,
     size: int = 1,
     depends_on: Sequence[Dependency] = (),
 ) -> dict[str, Any]:
@@ -86,6 +92,7 @@ def request(
         # ECS on EC2 does not tell a container its region.
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
+        **({ENV_RUNG: str(rung)} if rung > 0 else {}),
     }
     return {
         "jobName": job_name,
@@ -95,11 +102,20 @@ def request(
             "resourceRequirements": resources,
             "environment": [{"name": name, "value": value} for name, value in environment.items()],
         },
-        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": CLOUD_FAILURES},
+        "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": _rules(settings)},
         "timeout": {"attemptDurationSeconds": settings.time_limit},
         **({"arrayProperties": {"size": size}} if size > 1 else {}),
         **({"dependsOn": [each.to_aws() for each in depends_on]} if depends_on else {}),
     }
+
+
+def _rules(settings: Settings) -> list[dict[str, str]]:
+    """Return which ends of an attempt are followed by another one."""
+    if settings.retry_on == "cloud":
+        return CLOUD_FAILURES
+    # What needs more memory would need it again.
+    climbs = [_EXIT_OUT_OF_MEMORY] if settings.memory_on_oom else []
+    return [_EXIT_DUPLICATE, *climbs, _RETRY]
 
 
 async def submit(session: Session, wanted: dict[str, Any]) -> str:
@@ -107,7 +123,7 @@ async def submit(session: Session, wanted: dict[str, Any]) -> str:
 
     Where the answer is lost the job is looked for by its name, which no other job has, and sent again only
     if AWS Batch does not have it. Raises SubmissionError where AWS Batch refuses it, DefinitionGoneError
-    where its definition is gone.
+    where its definition is gone, UnclearSubmissionError where nobody knows in the end.
     """
     from botocore.exceptions import ClientError
 
@@ -123,18 +139,29 @@ async def submit(session: Session, wanted: dict[str, Any]) -> str:
         except ClientError as error:
             kind = DefinitionGoneError if _DEFINITION_GONE.search(error_message(error)) else SubmissionError
             raise kind(f"AWS Batch refused the job {name!r}: {error_message(error)}") from error
-    raise SubmissionError(
+    raise UnclearSubmissionError(
         f"AWS Batch has not said {UNCLEAR_LOOKS} times whether it took the job {name!r}, and does not list "
         f"it. Look for it in the console before you run it again."
     )
 
 
 async def _look(session: Session, queue: str, job_name: str) -> str:
-    """Return the id of a job whose submission was unclear; empty where AWS Batch does not have it."""
-    for _ in range(UNCLEAR_LOOKS):
-        await asyncio.sleep(UNCLEAR_PAUSE_S)
-        if found := await find(session, queue, job_name):
-            return found[0][0]
+    """Return the id of a job whose submission was unclear; empty where AWS Batch does not have it.
+
+    Raises UnclearSubmissionError where it cannot be looked for.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        for _ in range(UNCLEAR_LOOKS):
+            await asyncio.sleep(UNCLEAR_PAUSE_S)
+            if found := await find(session, queue, job_name):
+                return found[0][0]
+    except (SetupError, ClientError) as error:
+        raise UnclearSubmissionError(
+            f"AWS Batch has not said whether it took the job {job_name!r}, and it cannot be looked for: "
+            f"{error_message(error)} Look for it in the console before you run it again."
+        ) from error
     return ""
 
 
@@ -142,6 +169,13 @@ async def terminate(session: Session, job_id: str, reason: str) -> None:
     """End a job in whatever state it is; a job that has ended stays as it is."""
     await session.batch(
         "terminate_job", f"terminate the job {job_id}", jobId=job_id, reason=reason[:MAX_REASON_CHARS]
+    )
+
+
+async def cancel(session: Session, job_id: str, reason: str) -> None:
+    """End a job, or the children of an array, that have not started; what has started runs on."""
+    await session.batch(
+        "cancel_job", f"cancel the job {job_id}", jobId=job_id, reason=reason[:MAX_REASON_CHARS]
     )
 
 
@@ -170,6 +204,24 @@ async def newest_first(session: Session, queue: str, name_start: str) -> AsyncIt
                 yield Job.from_aws(each)
 
 
+async def unfinished(session: Session, queue: str, name_start: str) -> list[Job]:
+    """Return the jobs and arrays of a queue that have not ended and whose names begin so.
+
+    A job that is accepted at this moment may be missing. Raises SubmissionError where AWS Batch does not
+    list them.
+    """
+    found: dict[str, Job] = {}
+    with refused_as(SubmissionError, f"AWS Batch does not list the jobs of the queue {queue!r}"):
+        # In the order of a job's life: what changes its state meanwhile is met again, not missed.
+        for status in (status for status in JobStatus if not status.is_final):
+            wanted = {"jobQueue": queue, "jobStatus": status.value}
+            doing = f"list the {status.value} jobs of {queue}"
+            async for each in session.batch_pages("list_jobs", doing, "jobSummaryList", **wanted):
+                if each["jobName"].startswith(name_start):
+                    found[each["jobId"]] = Job.from_aws(each)
+    return list(found.values())
+
+
 async def children(session: Session, array_id: str, status: JobStatus) -> list[Job]:
     """Return the children of an array that are in a state.
 
@@ -194,6 +246,17 @@ async def any_recent(session: Session, queue: str, definition_arn: str, since: d
         async for each in pages:
             if each["createdAt"] >= since_ms or not JobStatus(each["status"]).is_final:
                 return True
+    return False
+
+
+async def any_unfinished(session: Session, queue: str, dispatch_id: str) -> bool:
+    """Tell whether a queue has a job or array of a dispatch that is not over.
+
+    Raises SubmissionError where AWS Batch does not list them.
+    """
+    async for job in newest_first(session, queue, f"{JOB_NAME_PREFIX}{dispatch_id}-"):
+        if not job.status.is_final:
+            return True
     return False
 
 

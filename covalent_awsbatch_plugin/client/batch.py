@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from .. import background
 from ..configuration import configured
+from ..diagnosis import CANCELLED_BY_THE_USER
 from ..errors import UnknownJobError
 from ..payload import Call, Group
 from ..progress import is_wanted
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-CANCEL_REASON = "cancelled by the user"
+CANCEL_REASON = CANCELLED_BY_THE_USER
 
 MAX_FUNCTION_NAME_CHARS = 40
 RUN_ID_BYTES = 6
@@ -88,7 +89,8 @@ class AWSBatch:
         self._keep([job])
         if depends_on:
             group = Group(self._run_id, number, [call])
-            background.start(conversation.run_array([job.task], [group], [job.settle], awaited))
+            running = conversation.run_array([job.task], [group], [job.settle], awaited, is_whole_run=False)
+            background.start(running)
         else:
             background.start(conversation.run(job.task, call, job.settle))
         return job
@@ -132,7 +134,8 @@ class AWSBatch:
                 array.show_progress(name)
             groups = [Group(run_id, call.node_id, [call]) for call in calls]
             settles = [job.settle for job in jobs]
-            background.start(conversation.run_array([job.task for job in jobs], groups, settles, awaited))
+            tasks = [job.task for job in jobs]
+            background.start(conversation.run_array(tasks, groups, settles, awaited, is_whole_run=True))
         return array
 
     def _task(self, run_id: str, number: int) -> Running:
@@ -192,7 +195,8 @@ class AWSBatch:
     def shutdown(self, *, wait: bool = True) -> None:
         """Wait until all jobs have ended, or, with `wait=False`, only until they are submitted.
 
-        Jobs that are not waited for go on at AWS, and can be found again by their ids.
+        Jobs that are not waited for go on at AWS, and can be found again by their ids. What the jobs whose
+        results were taken have left in S3 is deleted meanwhile, where `keep_artifacts` says so.
         """
         with self._lock:
             unfinished = list(self._unfinished)
@@ -201,6 +205,8 @@ class AWSBatch:
                 job.wait()
             else:
                 job.wait_until_submitted()
+        if wait and self.settings.keep_artifacts != "all":
+            background.wait_for(conversation.tidy(self.settings))
 
     def __enter__(self) -> AWSBatch:
         return self

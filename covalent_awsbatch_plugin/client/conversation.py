@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import logging
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import TimeoutError as LateError
 from dataclasses import dataclass
+from functools import cache
 
-from .. import arrays, contract, logs, payload, pipeline, recovery, watch
-from ..errors import JobFailedError, UnknownJobError
+from .. import arrays, background, contract, logs, packs, pipeline, recovery, tidying, watch
+from ..errors import DependencyFailedError, JobFailedError, UnknownJobError
 from ..fairness import in_turns
 from ..job import Job, split_id
 from ..payload import Call, Group
@@ -17,6 +21,11 @@ from ..session import Session, open_session
 from ..settings import Settings
 from ..settling import SettleWith, all_cancelled, failures, settle_when_signed
 from ..submit import Dependency
+
+log = logging.getLogger(__name__)
+
+EXIT_PATIENCE_S = 20
+"""How long the end of the process waits for what is being deleted."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,13 @@ async def run_array(
     groups: list[Group],
     settle_with: Sequence[SettleWith],
     awaited: Sequence[Awaited],
+    *,
+    is_whole_run: bool,
 ) -> None:
-    """Run tasks of one function as an array job of their own."""
+    """Run tasks of one function as an array job of their own; of a whole run no other task follows."""
     session = open_session(tasks[0].settings)
     problem: Exception | None = None
-    preparing = asyncio.ensure_future(_prepare(session, tasks, groups, awaited))
+    preparing = asyncio.ensure_future(_prepare(session, tasks, groups, awaited, is_whole_run))
 
     def give_up() -> None:
         # From the end: an array is cancelled in order, so mostly the first look says that some are left.
@@ -60,7 +71,7 @@ async def run_array(
             raise
     except Exception as error:  # noqa: BLE001 — it belongs to those who wait for the tasks
         problem = error
-    async for task, settle in in_turns(zip(tasks, settle_with, strict=True)):
+    async for task, settle in in_turns(zip(tasks, map(tidying.noting, tasks, settle_with), strict=True)):
         task.submitted.reach(None)
         if task.followed is not None:
             settle_when_signed(session, task, task.followed, settle)
@@ -71,8 +82,13 @@ async def run_array(
 
 
 async def _prepare(
-    session: Session, tasks: Sequence[Running], groups: list[Group], awaited: Sequence[Awaited]
+    session: Session,
+    tasks: Sequence[Running],
+    groups: list[Group],
+    awaited: Sequence[Awaited],
+    is_whole_run: bool,
 ) -> tuple[arrays.Prepared, list[Dependency]]:
+    await tidying.enter(tasks, is_complete=is_whole_run)
     depends_on = [each for one in awaited for each in await _dependencies(one, len(tasks))]
     return await arrays.prepare(session, tasks, groups), depends_on
 
@@ -82,10 +98,34 @@ async def recover(task: Running, settle_with: SettleWith) -> None:
     settle_with(await recovery.recover(task))
 
 
+def note_taken(task: Running) -> None:
+    """Let what a task has left in S3 go, as its settings say: its result was taken."""
+    background.event_loop().call_soon_threadsafe(tidying.deliver, task)
+    _tidy_at_exit()
+
+
+async def tidy(settings: Settings) -> None:
+    """Delete now what the settings do not keep, of all runs that have nothing on its way."""
+    await tidying.finish(open_session(settings))
+
+
+@cache
+def _tidy_at_exit() -> None:
+    atexit.register(_tidy_before_exit)
+
+
+def _tidy_before_exit() -> None:
+    """Give what is still to be deleted some time: the event loop ends with the process."""
+    try:
+        background.start(tidying.finish_all()).result(EXIT_PATIENCE_S)
+    except LateError:  # until Python 3.11 not the builtin one
+        log.warning("What keep_artifacts would delete was not deleted within %d s", EXIT_PATIENCE_S)
+
+
 async def _dependencies(awaited: Awaited, size: int) -> list[Dependency]:
     """Return what AWS Batch is to be told, once it knows what is waited for.
 
-    Raises JobFailedError where that was never submitted.
+    Raises DependencyFailedError where that was never submitted.
     """
     if not awaited.tasks:
         return [Dependency()] if size > 1 else []
@@ -101,7 +141,8 @@ async def _dependencies(awaited: Awaited, size: int) -> list[Dependency]:
 async def _job_id(task: Running, awaited_id: str) -> str:
     await task.submitted.wait()
     if task.job_id == "":
-        raise JobFailedError(f"It was to wait for {awaited_id}, which was not submitted: see that job.")
+        text = f"It was to wait for {awaited_id}, which was not submitted: see that job."
+        raise DependencyFailedError(text)
     return task.job_id
 
 
@@ -168,24 +209,32 @@ def run_of(job: Job) -> str:
     Raises UnknownJobError where it is none of ours.
     """
     try:
-        return contract.run_of(job.name)[0]
+        return contract.run_of(job.name).dispatch_id
     except ValueError as error:
         raise UnknownJobError(f"The job {job.id!r} ({job.name}) is none of covalent-awsbatch.") from error
 
 
-async def places(session: Session, settings: Settings, run_id: str) -> dict[tuple[int, int], int]:
-    """Return the numbers of a run's jobs by where they are: the first number of their pack, and an index.
+Place = tuple[int, int, int]
+"""A job's place in its run: the first number of its pack, the pack's rung, and the index in it."""
+
+
+async def places(session: Session, settings: Settings, run_id: str) -> dict[Place, int]:
+    """Return the numbers of a run's jobs by where they are.
 
     Raises BucketError where the bucket cannot be read.
     """
-    packed = await payload.packs(session, settings.s3_bucket_name, run_id)
-    return {(each.first_group_id, each.index): number for number, each in packed.items()}
+    found = await packs.read(session, settings.s3_bucket_name, run_id)
+    return {
+        (each.first_group_id, each.rung, each.index): number
+        for number, packed in found.items()
+        for each in packed
+    }
 
 
-def number_of(job: Job, numbers: dict[tuple[int, int], int]) -> int | None:
+def number_of(job: Job, numbers: dict[Place, int]) -> int | None:
     """Return the number of a job of ours, or of an array's child, in its run; None where its pack is gone."""
-    first, index = contract.run_of(job.name)[1], split_id(job.id)[1]
-    return first if index is None else numbers.get((first, index))
+    name, index = contract.run_of(job.name), split_id(job.id)[1]
+    return name.group_id if index is None else numbers.get((name.group_id, name.rung, index))
 
 
 async def group_ids(settings: Settings, run_id: str) -> list[int]:
@@ -194,7 +243,7 @@ async def group_ids(settings: Settings, run_id: str) -> list[int]:
     Raises UnknownJobError where S3 holds nothing of it.
     """
     session = open_session(settings)
-    found = sorted(await payload.packs(session, settings.s3_bucket_name, run_id))
+    found = sorted(await packs.read(session, settings.s3_bucket_name, run_id))
     if not found:
         raise UnknownJobError(f"The bucket {settings.s3_bucket_name!r} has nothing of the run {run_id!r}.")
     return found

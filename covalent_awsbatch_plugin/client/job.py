@@ -45,6 +45,7 @@ class Job(Generic[T]):
         self._verdict: Verdict | None = None
         self._when_done: tuple[Callable[[Job[T]], Any], ...] = ()
         self._detail: JobDetail | None = None
+        self._is_taken = False
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status.value if self.done() else 'on its way'}>"
@@ -94,8 +95,8 @@ class Job(Generic[T]):
     def result(self, timeout: float | None = None) -> T:
         """Return the value, after at most `timeout` seconds.
 
-        Raises the user's own exception where it could be pickled, JobFailedError where not or where
-        something else has ended the job, CancelledError, and TimeoutError.
+        Raises the user's own exception where it could be pickled, FunctionRaisedError where not; another
+        JobFailedError where something else has ended the job; CancelledError, and TimeoutError.
         """
         error = self.exception(timeout)
         if error is not None:
@@ -109,13 +110,17 @@ class Job(Generic[T]):
         """Return what `result` would raise; None where the job has ended with a value.
 
         A chunk has one also where items of it failed: then `result` raises what the first of them raised.
-        The `__cause__` of a user's exception is a JobFailedError with the remote traceback and what AWS says.
-        Raises CancelledError and TimeoutError.
+        The `__cause__` of a user's exception is a JobFailedError with the remote traceback and what AWS says;
+        that of one without a job the error that kept it from being submitted. Raises CancelledError, whose
+        `__cause__` is a JobCancelledError, and TimeoutError.
         """
         verdict = self._ended(timeout)
+        error = self._error  # it may be large, and still in S3
+        if verdict.value is None:
+            self._note_taken()
         if verdict.status is VerdictStatus.CANCELLED:
-            raise CancelledError(f"the job {self.id} was cancelled")
-        return self._error
+            raise CancelledError(f"the job {self.id} was cancelled") from verdict.failure
+        return error
 
     def cancel(self) -> bool:
         """End the job, or keep it from starting, without waiting; False where it has ended already."""
@@ -177,6 +182,12 @@ class Job(Generic[T]):
         """Why it is in its state, in AWS's words; empty where AWS says nothing, or has forgotten it."""
         detail = self._described()
         return "" if detail is None else detail.status_reason
+
+    @property
+    def waiting(self) -> str:
+        """What keeps it from its place, as it was found last; empty where it does not wait, or not long."""
+        followed = self.task.followed
+        return "" if self.done() or followed is None else followed.flight.waits_for
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -270,9 +281,9 @@ class Job(Generic[T]):
     @cached_property
     def _error(self) -> Exception | None:
         verdict = self._ended(None)
-        if verdict.status is not VerdictStatus.FAILED:
+        failure = verdict.failure
+        if failure is None or verdict.status is not VerdictStatus.FAILED:
             return None
-        failure = JobFailedError(verdict.error)
         original = None if verdict.exception is None else unpickled_exception(verdict.exception)
         if original is None:
             return failure
@@ -284,7 +295,18 @@ class Job(Generic[T]):
         verdict = self._ended(None)
         if verdict.value is None:
             raise JobFailedError(f"The job {self.id} has ended without a value.")
-        return unpickled(verdict.value.pickle)  # type: ignore[no-any-return]  # what the function returned
+        value: T = unpickled(verdict.value.pickle)
+        self._note_taken()
+        return value
+
+    def _note_taken(self) -> None:
+        """Tell, once, that nothing of it is needed in S3 any more."""
+        if self.task.settings.keep_artifacts == "all":
+            return
+        with _settling:
+            was_taken, self._is_taken = self._is_taken, True
+        if not was_taken:
+            conversation.note_taken(self.task)
 
 
 async def _next(lines: AsyncIterator[str]) -> str | None:

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from .. import contract, outcome, payload, recovery, submit, watch
+from .. import contract, outcome, packs, recovery, submit, watch
 from ..errors import BucketError, UnknownJobError
+from ..examination import examine
 from ..job import Job, JobStatus, split_id
 from ..outcome import Found, Stored
 from ..session import Session
 from ..settings import Settings
+from ..waiting import Finding
 from . import conversation
 from .batch import CANCEL_REASON
 from .conversation import number_of, places, run_of
@@ -128,7 +130,8 @@ async def look_up_one(session: Session, settings: Settings, given: str) -> Membe
     if len(found.jobs) == 1 and found.jobs[0].array_size is None:
         return Member(found.id, number_of(found.jobs[0], {}), found.jobs[0])
     count = sum(found.states.values()) or len(found.numbers)
-    example = found.numbers[0] if found.numbers else min(contract.run_of(job.name)[1] for job in found.jobs)
+    firsts = [contract.run_of(job.name).group_id for job in found.jobs]
+    example = found.numbers[0] if found.numbers else min(firsts)
     raise UnknownJobError(
         f"{given!r} is not one job but {count}: name one of them, such as {found.id}{ID_SEPARATOR}{example}."
     )
@@ -145,10 +148,10 @@ async def _by_job(session: Session, settings: Settings, job: Job) -> Member | Ru
 
 async def _member(session: Session, settings: Settings, run_id: str, number: int) -> Member:
     bucket = settings.s3_bucket_name
-    job_id = await recovery.find_job(session, settings, run_id, number)
+    job_id, _ = await recovery.find_job(session, settings, run_id, number)
     job = (await watch.describe(session, [job_id])).get(job_id) if job_id else None
     is_known = job is not None or await outcome.attempts_of(session, bucket, run_id, number)
-    if not is_known and await payload.find(session, bucket, run_id, number) is None:
+    if not is_known and not await packs.find(session, bucket, run_id, number):
         raise _unknown(settings, f"{run_id}{ID_SEPARATOR}{number}")
     return Member(run_id, number, job)
 
@@ -163,7 +166,7 @@ async def _run(session: Session, settings: Settings, run_id: str) -> Run:
             newest.setdefault(job.name, job)
     if newest:
         return Run(run_id, list(newest.values()), [])
-    numbers = sorted(await payload.packs(session, settings.s3_bucket_name, run_id))
+    numbers = sorted(await packs.read(session, settings.s3_bucket_name, run_id))
     if not numbers:
         raise _unknown(settings, run_id)
     return Run(run_id, [], numbers)
@@ -218,6 +221,17 @@ async def _failed(session: Session, settings: Settings, run: Run) -> list[Member
     numbers = await places(session, settings, run.id) if arrays else {}
     members = [Member(run.id, number_of(job, numbers), job) for job in failed]
     return sorted(members, key=lambda each: (each.number is None, each.number or 0))
+
+
+async def kept_waiting(session: Session, jobs: Iterable[Job]) -> dict[str, Finding]:
+    """Return what keeps those of the jobs and arrays that wait from their places, by AWS Batch's ids.
+
+    Raises SetupError or botocore's ClientError where AWS Batch does not describe them.
+    """
+    waiting = [job.id for job in jobs if job.waits_for_place]
+    # What was listed tells neither its queue nor what it asks for.
+    described = await watch.describe(session, waiting)
+    return {job.id: await examine(session, job) for job in described.values() if job.waits_for_place}
 
 
 async def log_lines(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 from functools import partial
+from uuid import uuid4
 
 import cloudpickle
 import covalent as ct
@@ -13,7 +15,8 @@ from covalent._shared_files.exceptions import TaskCancelledError, TaskRuntimeErr
 from covalent._workflow.transportable_object import TransportableObject
 from covalent.executor.utils.wrappers import wrapper_fn
 
-from covalent_awsbatch_plugin import contract
+from covalent_awsbatch_plugin import contract, origin
+from covalent_awsbatch_plugin.settings import Settings
 from tests.e2e.surroundings import AWS, eventually
 
 RunExecutor = ct.executor.RunExecutor  # awsbatch_run.py: announces no managed execution
@@ -159,12 +162,13 @@ def assembled(function, call_before=(), call_after=()):
     return partial(wrapper_fn, TransportableObject(function), list(call_before), list(call_after))
 
 
-async def call(executor, function, *args, dispatch_id="direct", node_id=0, **kwargs):
+async def call(executor, function, *args, dispatch_id="", node_id=0, **kwargs):
+    """Call `run()`, as a task that nobody else has unless it is named."""
     return await executor.run(
         assembled(function),
         [TransportableObject(each) for each in args],
         {name: TransportableObject(each) for name, each in kwargs.items()},
-        {"dispatch_id": dispatch_id, "node_id": node_id, "results_dir": ""},
+        {"dispatch_id": dispatch_id or uuid4().hex, "node_id": node_id, "results_dir": ""},
     )
 
 
@@ -248,7 +252,7 @@ async def test_a_definition_that_was_deregistered_is_made_again(aws):
 async def test_nothing_is_left_in_the_cache_directory(aws, tmp_path):
     executor = executor_for(aws, cache_dir=str(tmp_path))
     await call(executor, lambda: b"x" * 10_000_000, dispatch_id="tidy")
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == [origin.FILE_NAME]
 
 
 async def test_a_burst_beyond_awss_rates_loses_no_task():
@@ -265,34 +269,51 @@ async def test_a_burst_beyond_awss_rates_loses_no_task():
         throttled.stop()
 
 
-def envelope(sections: dict[str, int], **changes) -> bytes:
-    """The bytes of an outcome of node 0 of the dispatch "damaged"."""
+async def outcome_for(executor, dispatch, /, **changes) -> bytes:
+    """The bytes of the outcome of a dispatch's node 0, as a job of this machine would leave it."""
     outcome = contract.Outcome(
-        "damaged", 0, contract.OutcomeStatus.VALUE, "job", 1, 0.0, 1.0, "3.11.7", "3.1.2"
+        dispatch, 0, contract.OutcomeStatus.VALUE, "job", 1, 0.0, 1.0, "3.11.7", cloudpickle.__version__
     )
-    body = b"".join(b"x" * length for length in sections.values())
-    return contract.pack_header({**outcome.to_json(), **changes}, sections) + body
+    key = await origin.dispatch_key(Settings.of(vars(executor)), dispatch)
+    return contract.pack_outcome(replace(outcome, **changes), {"value": cloudpickle.dumps("first")}, key)
 
 
-WHOLE = {"value": 10, "object_string": 2, "stdout": 0, "stderr": 0}
+def resealed(whole: bytes) -> bytes:
+    """The same outcome, as somebody else would seal it."""
+    return contract.pack_outcome(*contract.parse_outcome(whole, None), b"another key")
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("changes", "alter", "says"),
     [
-        (b"", "no envelope"),
-        (b"garbage" * 100, "no envelope"),
-        (envelope(WHOLE)[:-3], "cut short"),
-        (envelope(WHOLE)[:30], "cut short"),
-        (envelope({"value": 10}), "it lacks object_string, stderr, stdout"),
-        (envelope(WHOLE, node_id=1), "belongs to another task"),
-        (envelope(WHOLE, dispatch_id="other"), "belongs to another task"),
-        (envelope(WHOLE, status="fine"), "lacks a field"),
+        ({}, lambda whole: b"", "no envelope"),
+        ({}, lambda whole: b"garbage" * 100, "no envelope"),
+        ({}, lambda whole: whole[:-3], "cut short or altered"),
+        ({}, lambda whole: whole[:30], "cut short or altered"),
+        ({}, lambda whole: whole.replace(b"first", b"worst"), "cut short or altered"),
+        ({}, resealed, "not sealed with this machine's key"),
+        ({"node_id": 1}, bytes, "belongs to another task"),
+        ({"dispatch_id": "other"}, bytes, "belongs to another task"),
+        ({"attempt": 2}, bytes, "belongs to another task or attempt"),
     ],
 )
-async def test_an_outcome_that_is_damaged_or_foreign_is_found_out(aws, content, says):
-    """The function plays a foreign writer to the bucket, and then ends its own job hard."""
-    key = contract.outcome_key("damaged", 0, 1)
+async def test_an_outcome_that_is_damaged_or_foreign_is_found_out(aws, changes, alter, says):
+    executor, dispatch_id = executor_for(aws), uuid4().hex
+    content = alter(await outcome_for(executor, dispatch_id, **changes))
+    with pytest.raises(TaskRuntimeError, match=says):
+        await call(executor, *foreign_writer(executor, dispatch_id, content), dispatch_id=dispatch_id)
+
+
+async def test_an_outcome_of_another_machine_counts_where_the_origin_is_not_verified(aws):
+    executor, dispatch_id = executor_for(aws, verify_origin=False), uuid4().hex
+    content = resealed(await outcome_for(executor, dispatch_id))
+    answer = await call(executor, *foreign_writer(executor, dispatch_id, content), dispatch_id=dispatch_id)
+    assert answer.get_deserialized() == "first"
+
+
+def foreign_writer(executor, dispatch_id, content):
+    """A function that plays a foreign writer to the bucket, and then ends its own job hard; its arguments."""
+    key = contract.outcome_key(dispatch_id, 0, 1)
 
     def write_and_die(bucket, endpoint_url):
         import os
@@ -305,21 +326,13 @@ async def test_an_outcome_that_is_damaged_or_foreign_is_found_out(aws, content, 
         obstore.put(store, key, content)
         os.kill(os.getppid(), signal.SIGKILL)
 
-    executor = executor_for(aws)
-    with pytest.raises(TaskRuntimeError, match=rf"outcome is damaged: .*{says}"):
-        await call(
-            executor, write_and_die, executor.s3_bucket_name, executor.endpoint_url, dispatch_id="damaged"
-        )
+    return write_and_die, executor.s3_bucket_name, executor.endpoint_url
 
 
 async def test_the_value_of_an_earlier_attempt_counts(aws):
     """The host is lost after the value was stored, and the attempt that follows fails; so also later."""
-    value = cloudpickle.dumps("first")
-    outcome = contract.Outcome(
-        "twice", 0, contract.OutcomeStatus.VALUE, "job", 1, 0.0, 1.0, "3.11.7", cloudpickle.__version__
-    )
-    lengths = {"value": len(value), "object_string": 0, "stdout": 0, "stderr": 0}
-    content = contract.pack_header(outcome.to_json(), lengths) + value
+    executor = executor_for(aws, retry_attempts=2)
+    content = await outcome_for(executor, "twice")
     key = contract.outcome_key("twice", 0, 1)
 
     def store_or_fail(bucket, endpoint_url):
@@ -341,7 +354,6 @@ async def test_the_value_of_an_earlier_attempt_counts(aws):
         eventually(lambda: "stored" in "".join(aws.log_lines(job["jobId"])))
         aws.control("POST", f"jobs/{job['jobId']}/lose-host")
 
-    executor = executor_for(aws, retry_attempts=2)
     answer, _ = await asyncio.gather(
         call(executor, store_or_fail, executor.s3_bucket_name, executor.endpoint_url, dispatch_id="twice"),
         asyncio.to_thread(lose_the_host),

@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,12 +90,14 @@ class FaultyBatch:
     faults: list[Fault] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     endpoint_url: str = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body, operation = await request.json(), request.path.removeprefix("/v1/")
         self.calls[operation] += 1
         self.bodies.append(body)
+        self.tokens.append(request.headers.get("X-Amz-Security-Token", ""))
         if self.faults:
             return await self.faults.pop(0)(request)
         if operation == "describejobqueues":
@@ -232,9 +235,37 @@ async def test_a_read_without_any_answer_is_explained(batch: FaultyBatch, sessio
 
 
 async def test_a_refusal_is_not_sent_again(batch: FaultyBatch, session: Session):
-    batch.faults = [client_error, expired]
+    batch.faults = [client_error]
     with pytest.raises(ClientError, match="JobQueue queue not found"):
         await submit(session)
+    assert batch.calls == {"submitjob": 1}
+
+
+async def test_credentials_that_expire_are_read_anew(
+    batch: FaultyBatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    file = tmp_path / "credentials"
+    write_token(file, "yesterday")
+    account = Account(str(file), profile="", region="us-east-1", endpoint_url=batch.endpoint_url)
+    session = Session(account, fast_pace())
+    await describe(session)
+    write_token(file, "today")
+    batch.faults = [expired, expired]
+    await asyncio.gather(submit(session), submit(session))
+    assert batch.calls["submitjob"] == 4
+    assert [batch.tokens[0], *batch.tokens[-2:]] == ["yesterday", "today", "today"]
+
+
+def write_token(file: Path, token: str) -> None:
+    file.write_text(
+        f"[default]\naws_access_key_id=local\naws_secret_access_key=local\naws_session_token={token}\n"
+    )
+
+
+async def test_credentials_that_stay_expired_are_said(batch: FaultyBatch, session: Session):
+    batch.faults = [expired] * 9
     with pytest.raises(CredentialsError, match="could not submit the job 'job'"):
         await submit(session)
     assert batch.calls == {"submitjob": 2}

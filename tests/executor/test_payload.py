@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from covalent_awsbatch_plugin import contract, payload
+from covalent_awsbatch_plugin import contract, packs, payload
 from covalent_awsbatch_plugin.contract import Hook, Input, Task
 from covalent_awsbatch_plugin.errors import BucketError
 from covalent_awsbatch_plugin.local.aws import LocalAWS
-from covalent_awsbatch_plugin.payload import INLINE_BYTES, Call, Group, HookCall, Packed, Parcel
+from covalent_awsbatch_plugin.payload import INLINE_BYTES, Call, Group, HookCall, Parcel
 from covalent_awsbatch_plugin.runtime.payload import Location, PayloadReader
 from covalent_awsbatch_plugin.runtime.store import Store
 from covalent_awsbatch_plugin.session import Session
@@ -27,6 +27,8 @@ from covalent_awsbatch_plugin.settings import Settings
 from covalent_awsbatch_plugin.shipment import shares
 
 T = TypeVar("T")
+
+ORIGIN_KEY = bytes(range(32))
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,16 @@ class Raw:
         return self.data
 
 
+def parcel_of(group: Group) -> Parcel:
+    return payload.parcel(group, ORIGIN_KEY, kms_key_id="")
+
+
 @dataclass
 class Bucket:
     """The bucket of a local AWS: through a session, as the core writes, and as it is."""
 
     name: str
+    settings: Settings
     session: Session
     loop: asyncio.AbstractEventLoop
     s3: Any
@@ -71,12 +78,10 @@ class Bucket:
         listing = self.s3.list_objects_v2(Bucket=self.name, Prefix=contract.dispatch_prefix(dispatch_id))
         return [each["Key"] for each in listing.get("Contents", [])]
 
-    def upload(self, groups: list[Group]) -> str:
+    def upload(self, groups: list[Group], rung: int = 0) -> str:
         """Upload groups as one pack and return its key."""
-        parcels = self.run(
-            payload.upload_contents(self.session, self.name, list(map(payload.parcel, groups)))
-        )
-        uri = self.run(payload.upload_pack(self.session, self.name, parcels))
+        parcels = self.run(payload.upload_contents(self.session, self.settings, list(map(parcel_of, groups))))
+        uri = self.run(payload.upload_pack(self.session, self.settings, parcels, rung))
         return uri.removeprefix(f"s3://{self.name}/")
 
 
@@ -94,7 +99,9 @@ def bucket() -> Iterator[Bucket]:
             return open_session(Settings(**aws.settings))
 
         session = loop.run_until_complete(open_session())
-        yield Bucket(aws.settings["s3_bucket_name"], session, loop, boto3.client("s3"))
+        yield Bucket(
+            aws.settings["s3_bucket_name"], Settings(**aws.settings), session, loop, boto3.client("s3")
+        )
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0.1))
@@ -196,13 +203,37 @@ def plain(call: Call) -> Call:
 def test_a_large_argument_is_an_object_of_its_own_and_is_never_held_whole(bucket: Bucket):
     small, large = Raw(b"s" * INLINE_BYTES), Raw(b"l" * (INLINE_BYTES + 1))
     group = Group(uuid4().hex, 7, [Call(7, Raw(b"f"), [small, large], {"größe": large})])
-    parcel = payload.parcel(group)
+    parcel = parcel_of(group)
     assert large.reads == []
     assert INLINE_BYTES < len(parcel.payload) < 2 * INLINE_BYTES
     bucket.upload([group])
     assert large.reads == ["chunks", "chunks"]
     inputs = [key for key in bucket.keys(group.dispatch_id) if "/inputs/" in key]
     assert inputs == [contract.input_key(group.dispatch_id, 7, name) for name in ("1", "_größe")]
+
+
+def test_all_that_is_written_is_encrypted_with_the_key_that_the_user_names(bucket: Bucket):
+    encrypting = replace(bucket, settings=bucket.settings.model_copy(update={"kms_key_id": "alias/mine"}))
+    group = Group(uuid4().hex, 0, [Call(0, Raw(b"f"), [Raw(b"l" * (INLINE_BYTES + 1))])])
+    plain = replace(group, dispatch_id=uuid4().hex)
+    encrypting.upload([group])
+    bucket.upload([plain])
+    assert [each.split("/")[2] for each in bucket.keys(group.dispatch_id)] == ["functions", "inputs", "packs"]
+    assert kms_keys(bucket, group.dispatch_id) == {"alias/mine"}
+    assert kms_keys(bucket, plain.dispatch_id) == {None}
+
+
+def kms_keys(bucket: Bucket, dispatch_id: str) -> set[str | None]:
+    found = [bucket.s3.head_object(Bucket=bucket.name, Key=key) for key in bucket.keys(dispatch_id)]
+    return {each.get("SSEKMSKeyId") for each in found}
+
+
+def test_what_is_shown_of_a_parcel_has_no_key_and_no_argument(bucket: Bucket):
+    group = Group("d", 0, [Call(0, Raw(b"secret-function"), [Raw(b"secret-argument")])])
+    for shown in (repr(parcel_of(group)), repr(contract.Payload("d", [], ORIGIN_KEY))):
+        assert "secret" not in shown
+        assert ORIGIN_KEY.hex() not in shown
+        assert repr(ORIGIN_KEY)[2:-1] not in shown
 
 
 def test_a_function_is_stored_once_for_all_that_share_it(bucket: Bucket):
@@ -218,8 +249,9 @@ def test_a_function_is_stored_once_for_all_that_share_it(bucket: Bucket):
 
 def test_a_bucket_that_does_not_take_an_object_is_named(bucket: Bucket):
     group = Group(uuid4().hex, 0, [Call(0, Raw(b"f"))])
+    elsewhere = bucket.settings.model_copy(update={"s3_bucket_name": "no-such-bucket"})
     with pytest.raises(BucketError, match=r"'no-such-bucket' did not take the object .*Check s3:PutObject"):
-        bucket.run(payload.upload_contents(bucket.session, "no-such-bucket", [payload.parcel(group)]))
+        bucket.run(payload.upload_contents(bucket.session, elsewhere, [parcel_of(group)]))
 
 
 @given(
@@ -255,8 +287,14 @@ def size_of(parcels: list[Parcel]) -> int:
 PACK_START = contract.pack_start([1, 2], [0, 0])
 
 
-def pack(bucket: Bucket, dispatch_id: str, *group_ids: int) -> None:
-    bucket.upload([Group(dispatch_id, each, [Call(each, Raw(b"f"))]) for each in group_ids])
+def pack(bucket: Bucket, dispatch_id: str, *group_ids: int, rung: int = 0) -> None:
+    bucket.upload([Group(dispatch_id, each, [Call(each, Raw(b"f"))]) for each in group_ids], rung)
+
+
+def places(bucket: Bucket, dispatch_id: str, group_id: int) -> list[tuple[int, int, int, int]]:
+    """Return where a group lies: the pack's first group, its rung, its size and the index in it."""
+    found = bucket.run(packs.find(bucket.session, bucket.name, dispatch_id, group_id))
+    return [(each.first_group_id, each.rung, each.size, each.index) for each in found]
 
 
 def test_groups_are_found_where_they_were_packed(bucket: Bucket):
@@ -264,19 +302,50 @@ def test_groups_are_found_where_they_were_packed(bucket: Bucket):
     pack(bucket, dispatch_id, 5, 3, 11)
     pack(bucket, dispatch_id, 4)
     pack(bucket, other_id, 3)
-    found = bucket.run(payload.packs(bucket.session, bucket.name, dispatch_id))
-    assert found == {5: Packed(5, 0, 3), 3: Packed(5, 1, 3), 11: Packed(5, 2, 3), 4: Packed(4, 0, 1)}
-    assert bucket.run(payload.find(bucket.session, bucket.name, dispatch_id, 3)) == Packed(5, 1, 3)
-    assert bucket.run(payload.find(bucket.session, bucket.name, "no-such-dispatch", 3)) is None
+    assert set(bucket.run(packs.read(bucket.session, bucket.name, dispatch_id))) == {3, 4, 5, 11}
+    assert [places(bucket, dispatch_id, each) for each in (5, 3, 11, 4)] == [
+        [(5, 0, 3, 0)],
+        [(5, 0, 3, 1)],
+        [(5, 0, 3, 2)],
+        [(4, 0, 1, 0)],
+    ]
+    assert places(bucket, "no-such-dispatch", 3) == []
 
 
 def test_a_group_that_is_packed_later_is_found_then(bucket: Bucket):
     dispatch_id = uuid4().hex
     pack(bucket, dispatch_id, 0)
-    find = [payload.find(bucket.session, bucket.name, dispatch_id, each) for each in (0, 1)]
-    assert [bucket.run(each) for each in find] == [Packed(0, 0, 1), None]
+    assert [places(bucket, dispatch_id, each) for each in (0, 1)] == [[(0, 0, 1, 0)], []]
     pack(bucket, dispatch_id, 1, 2)
-    assert bucket.run(payload.find(bucket.session, bucket.name, dispatch_id, 1)) == Packed(1, 0, 2)
+    assert places(bucket, dispatch_id, 1) == [(1, 0, 2, 0)]
+
+
+def test_what_was_packed_again_is_found_there_first(bucket: Bucket):
+    dispatch_id = uuid4().hex
+    pack(bucket, dispatch_id, 1, 2, 3)
+    pack(bucket, dispatch_id, 3, rung=2)
+    pack(bucket, dispatch_id, 1, 3, rung=1)
+    assert places(bucket, dispatch_id, 3) == [(3, 2, 1, 0), (1, 1, 2, 1), (1, 0, 3, 2)]
+    assert places(bucket, dispatch_id, 2) == [(1, 0, 3, 1)]
+
+
+@given(
+    dispatch_id=st.sampled_from(["d-1", "0a1b-7r2", "r2"]), group_id=st.integers(0), rung=st.integers(0, 99)
+)
+def test_names_tell_what_they_are_made_of(dispatch_id: str, group_id: int, rung: int):
+    assert contract.run_of(contract.job_name(dispatch_id, group_id, rung)) == (dispatch_id, group_id, rung)
+    assert contract.rung_of_pack(contract.pack_key(dispatch_id, group_id, rung)) == rung
+
+
+def test_a_group_is_taken_out_of_its_pack_as_it_was_put_in(bucket: Bucket):
+    dispatch_id = uuid4().hex
+    groups = [Group(dispatch_id, each, [Call(each, Raw(b"f"), [Raw(b"x" * each)])]) for each in (7, 3, 500)]
+    bucket.upload(groups)
+    for group in groups:
+        taken = bucket.run(packs.take_out(bucket.session, bucket.name, dispatch_id, group.group_id))
+        assert taken is not None
+        assert taken.payload == parcel_of(group).payload
+    assert bucket.run(packs.take_out(bucket.session, bucket.name, dispatch_id, 1)) is None
 
 
 @pytest.mark.parametrize(
@@ -286,5 +355,5 @@ def test_an_object_that_is_no_pack_hides_no_other(bucket: Bucket, content: bytes
     dispatch_id = uuid4().hex
     pack(bucket, dispatch_id, 9)
     bucket.s3.put_object(Bucket=bucket.name, Key=contract.pack_key(dispatch_id, 1), Body=content)
-    assert bucket.run(payload.find(bucket.session, bucket.name, dispatch_id, 9)) == Packed(9, 0, 1)
-    assert bucket.run(payload.find(bucket.session, bucket.name, dispatch_id, 1)) is None
+    assert places(bucket, dispatch_id, 9) == [(9, 0, 1, 0)]
+    assert places(bucket, dispatch_id, 1) == []
