@@ -100,24 +100,45 @@ class AWSBatchExecutor(AsyncBaseExecutor):
 
         Covalent calls this after `poll()`; for a task that was cancelled before it started, with no data;
         and when told to by its REST API, which is the way back in after a restart: then the verdicts are
-        found from the group's names alone, after waiting for its job where it still runs.
+        found from the group's names alone, after waiting for its job where it still runs. There are none
+        where this server waits for the tasks already, or AWS does not let it look: they stay RUNNING, and
+        it can be told again.
         """
-        from . import covalent_assets, pipeline, recovery, settling
+        from . import covalent_assets, tidying
 
         task = self._task_group(task_group_metadata)
-        verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
-        if verdicts is None:
-            verdicts = settling.all_cancelled(task) if data is None else await recovery.recover(task)
+        verdicts = await self._verdicts(task, data)
+        if not verdicts:
+            return []
         directory = self._spool_dir(task_group_metadata)
         updates = [await self._update(task, verdict, directory) for verdict in verdicts]
+        # A large value that could not be fetched is not lost yet.
+        if [str(each.status) for each in updates] == [each.status.value for each in verdicts]:
+            tidying.deliver(task)
         asyncio.get_running_loop().call_later(FETCHED_AFTER_S, covalent_assets.clear, directory)
         return updates
 
+    async def _verdicts(self, task: Running, data: Any) -> list[Verdict]:
+        from . import pipeline, settling
+
+        if data == pipeline.RECOVER:
+            return await pipeline.recover(task)
+        verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
+        if verdicts is not None:
+            return verdicts
+        return settling.all_cancelled(task) if data is None else await pipeline.recover(task)
+
     async def _update(self, task: Running, verdict: Verdict, directory: Path) -> TaskUpdate:
         from . import covalent_assets
+        from .errors import AWSBatchError
         from .threads import in_thread
+        from .verdict import failed
 
-        files = await in_thread(partial(covalent_assets.write_assets, verdict, directory))
+        try:
+            files = await in_thread(partial(covalent_assets.write_assets, verdict, directory))
+        except AWSBatchError as error:  # a large value is fetched only now
+            verdict = failed(verdict.node_id, str(error), error, stdout=verdict.stdout, stderr=verdict.stderr)
+            files = await in_thread(partial(covalent_assets.write_assets, verdict, directory))
         await self._write_logs(verdict, task.dispatch_id)
         return TaskUpdate(
             dispatch_id=task.dispatch_id,
@@ -150,10 +171,10 @@ class AWSBatchExecutor(AsyncBaseExecutor):
     ) -> TransportableObject:
         """Run one function as an AWS Batch job and return its value, unopened.
 
-        Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError.
+        Raises TaskRuntimeError where it failed, its reasons in `task_stderr`, and TaskCancelledError; the
+        `__cause__` of both is a JobFailedError.
         """
-        from . import covalent_assets, pipeline, preparation, settling
-        from .threads import in_thread
+        from . import covalent_assets, covalent_stop, pipeline, settling, tidying
 
         node_id = task_metadata["node_id"]
         task = self._task_group({**task_metadata, "task_group_id": node_id, "node_ids": [node_id]})
@@ -162,33 +183,54 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             await self._announce(task)
             verdicts = await pipeline.finish(task.dispatch_id, task.node_ids)
         except asyncio.CancelledError as error:
+            if covalent_stop.has_begun():
+                raise  # Covalent then has the node as RUNNING, to be recovered; `cancel()` sees to its job
             # Escaping, it would leave Covalent's node RUNNING for ever.
             task.cancel()
+            tidying.deliver(task)
             raise TaskCancelledError from error
         verdict = verdicts[0] if verdicts else settling.all_cancelled(task)[0]
+        if verdict.value is None:
+            tidying.deliver(task)
+        answer = await self._answer_in_time(verdict)
+        tidying.deliver(task)
+        return answer
+
+    async def _answer_in_time(self, verdict: Verdict) -> TransportableObject:
+        from . import preparation
+        from .threads import in_thread
+
         if verdict.value is not None and verdict.value.pickle.length <= preparation.SMALL_BYTES:
             return self._answer(verdict)
         return await in_thread(partial(self._answer, verdict))
 
     def _answer(self, verdict: Verdict) -> TransportableObject:
         from . import covalent_assets
-        from .verdict import VerdictStatus
+        from .errors import AWSBatchError
+        from .verdict import VerdictStatus, failed
 
+        attributes: dict[str, Any] = {}
+        try:
+            if verdict.value is not None:
+                attributes = covalent_assets.object_attributes(verdict.value)
+        except AWSBatchError as error:  # a large value is fetched only now
+            verdict = failed(verdict.node_id, str(error), error, stdout=verdict.stdout, stderr=verdict.stderr)
         self._print(verdict)
         if verdict.status is VerdictStatus.CANCELLED:
-            raise TaskCancelledError
+            raise TaskCancelledError from verdict.failure
         if verdict.value is None:
-            raise TaskRuntimeError(verdict.error)
+            raise TaskRuntimeError(verdict.error) from verdict.failure
         answer = TransportableObject(None)
-        answer.__dict__.update(covalent_assets.object_attributes(verdict.value))
+        answer.__dict__.update(attributes)
         return answer
 
     def _print(self, verdict: Verdict) -> None:
-        """Hand over the streams; Covalent drops the error's text here, so it goes into stderr."""
+        """Hand over the streams; Covalent drops the error's text here, so it goes into stderr, once."""
+        error = "" if verdict.error in verdict.stderr else verdict.error
         for stream, text in (
             (self.task_stdout, verdict.stdout),
             (self.task_stderr, verdict.stderr),
-            (self.task_stderr, verdict.error),
+            (self.task_stderr, error),
         ):
             if stream is not None and text:
                 print(text, file=stream, end="" if text.endswith("\n") else "\n")
@@ -199,28 +241,31 @@ class AWSBatchExecutor(AsyncBaseExecutor):
         """End a task's job at whatever stage it is, and say whether that worked.
 
         Covalent calls this for every node of the executor, also finished ones and, with no handle, those
-        that were never submitted.
+        that were never submitted; and when its server is stopped, where `on_shutdown` says what becomes of
+        the jobs. Then there is no waiting for anything, and the answer is no.
         """
-        from . import pipeline
+        from . import covalent_stop, pipeline
 
+        settings = self._settings()
+        dispatch_id, node_id = task_metadata["dispatch_id"], task_metadata["node_id"]
         group_id = job_handle.get("task_group_id") if isinstance(job_handle, dict) else None
-        # Shielded: a server that shuts down cuts this off at its first wait.
-        await asyncio.shield(
-            asyncio.ensure_future(
-                pipeline.cancel(
-                    self._settings(), task_metadata["dispatch_id"], task_metadata["node_id"], group_id
-                )
-            )
-        )
+        if covalent_stop.has_begun():
+            if settings.on_shutdown == "end" or covalent_stop.is_cancelled(dispatch_id, node_id):
+                covalent_stop.end_job_of(settings, dispatch_id, node_id, group_id)
+            return False
+        # Shielded: a user's cancellation is not to be given up half-way.
+        await asyncio.shield(pipeline.cancel(settings, dispatch_id, node_id, group_id))
         return True
 
     async def _announce(self, task: Running) -> None:
         """Tell Covalent how to find the job, and look whether the user has cancelled in the meantime."""
+        from . import covalent_stop
+
         if not hasattr(self, "_send_queue"):
             return  # run() was called directly: nobody listens
         try:
             await self.set_job_handle({"task_group_id": task.group_id})
-            if await self.get_cancel_requested():
+            if await self.get_cancel_requested() and not covalent_stop.has_begun():
                 task.cancel()
         except (TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
             # A slow server answers too late. The handle only helps to cancel after a restart; a
@@ -238,13 +283,21 @@ class AWSBatchExecutor(AsyncBaseExecutor):
             dispatch_id=task_group_metadata["dispatch_id"],
             group_id=task_group_metadata["task_group_id"],
             node_ids=list(task_group_metadata["node_ids"]),
+            remarks_path=_remarks_path(self._settings().log_stderr, task_group_metadata["dispatch_id"]),
         )
 
     def _spool_dir(self, task_group_metadata: dict[str, Any]) -> Path:
         from . import covalent_assets
 
         dispatch_id, group_id = task_group_metadata["dispatch_id"], task_group_metadata["task_group_id"]
-        return covalent_assets.spool_dir(self._settings().cache_dir, dispatch_id, group_id)
+        return covalent_assets.spool_dir(self._settings().cache_path, dispatch_id, group_id)
+
+
+def _remarks_path(log_stderr: str, dispatch_id: str) -> str:
+    """Return where Covalent itself would write that file; empty where the user does not want any."""
+    if log_stderr == "":
+        return ""
+    return str(Path(str(get_config("dispatcher.results_dir")), dispatch_id, Path(log_stderr).expanduser()))
 
 
 def _configured() -> dict[str, Any]:

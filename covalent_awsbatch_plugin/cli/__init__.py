@@ -15,6 +15,7 @@ COMMANDS = {
     "jobs": "List the newest jobs of the queue.",
     "local": "Run AWS Batch, S3, IAM, STS and Logs on this machine.",
     "logs": "Print what a job has written.",
+    "recover": "Bring in what Covalent's server had to leave when it was killed or stopped.",
 }
 """The subcommands and their one-line help; each is `command` in the module of its name."""
 

@@ -47,8 +47,11 @@ def command(*, job_id: str, limit: int, as_json: bool, **options: Any) -> None:
         found = await lookup.look_up(session, settings, job_id)
         place = Place.of(settings, session)
         if isinstance(found, lookup.Member):
-            return JobReport(place, await lookup.with_outcome(session, settings, found))
-        return RunReport(place, found, *await lookup.notable(session, settings, found, limit))
+            jobs = [] if found.job is None else [found.job]
+            waiting = await lookup.kept_waiting(session, jobs)
+            return JobReport(place, await lookup.with_outcome(session, settings, found), waiting)
+        notable = await lookup.notable(session, settings, found, limit)
+        return RunReport(place, found, *notable, await lookup.kept_waiting(session, found.jobs))
 
     report = asyncio.run(work())
     if as_json:

@@ -17,7 +17,7 @@ from covalent_awsbatch_plugin.cli.options import (
     with_options,
 )
 from covalent_awsbatch_plugin.cli.text import now, span
-from covalent_awsbatch_plugin.job import JobStatus
+from covalent_awsbatch_plugin.job import JobStatus, reasons_of
 from covalent_awsbatch_plugin.plain_text import escaped
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _print_jobs(jobs: list[Job]) -> None:
                 _state(job),
                 span((at - job.created_at).total_seconds()) if job.created_at else "",
                 "" if seconds is None else span(seconds),
-                Text(_shortened(summary.reason(job)), no_wrap=True, overflow="ellipsis"),
+                Text(_shortened(reasons_of(job)), no_wrap=True, overflow="ellipsis"),
             ]
         )
     width = terminal_width()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,11 +65,21 @@ def opened(options: dict[str, Any]) -> tuple[Settings, Session]:
     What is not given is taken from Covalent's configuration; options that are no settings are left alone.
     Raises SettingsError for what AWS would refuse.
     """
-    from covalent_awsbatch_plugin.configuration import configured
     from covalent_awsbatch_plugin.session import open_session
+
+    settings = settings_of(options)
+    return settings, open_session(settings)
+
+
+def settings_of(options: Mapping[str, Any], executor_options: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings that the options make, of an executor that has some of its own.
+
+    Options come before those of the executor, and these before Covalent's configuration; options that are no
+    settings are left alone. Raises SettingsError for what AWS would refuse.
+    """
+    from covalent_awsbatch_plugin.configuration import configured
     from covalent_awsbatch_plugin.settings import Settings, resolve
 
     is_given = {name: value not in (None, "", ()) for name, value in options.items()}
     given = {name: options[name] for name in Settings.model_fields if is_given.get(name)}
-    settings = resolve(given, configured()).settings
-    return settings, open_session(settings)
+    return resolve(given, {**configured(), **(executor_options or {})}).settings

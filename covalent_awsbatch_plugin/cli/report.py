@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 from covalent_awsbatch_plugin.cli import summary
 from covalent_awsbatch_plugin.cli.text import iso, last_lines, moment, now, span
 from covalent_awsbatch_plugin.contract import OutcomeStatus
+from covalent_awsbatch_plugin.job import JobStatus, reasons_of
 
 if TYPE_CHECKING:
     from covalent_awsbatch_plugin.client.lookup import Member, Run
     from covalent_awsbatch_plugin.contract import Outcome
+    from covalent_awsbatch_plugin.diagnosis import Diagnosis
     from covalent_awsbatch_plugin.job import Attempt, Job
     from covalent_awsbatch_plugin.outcome import Found, Stored
     from covalent_awsbatch_plugin.session import Session
     from covalent_awsbatch_plugin.settings import Settings
+    from covalent_awsbatch_plugin.waiting import Finding
 
 LAST_LINES = 10
 """Of what a job has printed; `logs` has all."""
@@ -57,6 +60,8 @@ class JobReport:
 
     place: Place
     member: Member
+    waiting: Mapping[str, Finding] = field(default_factory=dict)
+    """What keeps it from its place, by AWS Batch's id; empty where it does not wait."""
     at: datetime = field(default_factory=now)
 
     def fields(self) -> Iterator[tuple[str, str]]:
@@ -68,6 +73,7 @@ class JobReport:
         else:
             yield "state", FORGOTTEN
             yield from () if stored is None else _attempt_fields(stored.outcome)
+        yield from _failure_fields(_diagnosis(self.member))
         is_early = job is not None and not job.status.is_final and self.member.outcome is None
         yield "outcome", "none yet" if is_early else _outcome_text(self.member.outcome)
         for name, text in ({} if stored is None else stored.streams()).items():
@@ -79,6 +85,7 @@ class JobReport:
         yield "AWS Batch's id", job.id
         yield "state", job.status.value
         yield "status reason", job.status_reason
+        yield "waiting", _waiting_text(self.waiting, job)
         yield "container reason", job.container_reason
         yield "exit code", "" if job.exit_code is None else str(job.exit_code)
         yield "created", moment(job.created_at)
@@ -103,6 +110,7 @@ class JobReport:
             "queue": job.queue_arn,
             "log_group": self.place.log_group,
             "log_stream": job.log_stream,
+            "waiting": _waiting_json(self.waiting, job),
         }
 
     def in_short(self) -> dict[str, Any]:
@@ -110,7 +118,30 @@ class JobReport:
         job, told = self.member.job, {"id": self.member.id, "state": None}
         if job is not None:
             told = {**summary.as_json(job, self.member.id, self.at), "console": self.place.console(job)}
-        return {**told, "outcome": _outcome_json(self.member.outcome)}
+        diagnosis = _diagnosis(self.member)
+        return {
+            **told,
+            "failure": None if diagnosis is None else _failure_json(diagnosis),
+            "outcome": _outcome_json(self.member.outcome),
+        }
+
+
+def _waiting_text(waiting: Mapping[str, Finding], job: Job) -> str:
+    return str(waiting[job.id]) if job.id in waiting else ""
+
+
+def _waiting_json(waiting: Mapping[str, Finding], job: Job) -> dict[str, Any] | None:
+    finding = waiting.get(job.id)
+    if finding is None:
+        return None
+    place = finding.place
+    return {
+        "reason": finding.what,
+        "advice": finding.advice,
+        "can_never_run": finding.can_never_run,
+        "place": None if place is None else place.number,
+        "places_shown": None if place is None else place.count,
+    }
 
 
 def _attempt_text(number: int, attempt: Attempt) -> str:
@@ -118,7 +149,7 @@ def _attempt_text(number: int, attempt: Attempt) -> str:
     if attempt.started_at and attempt.stopped_at:
         times += f", {span((attempt.stopped_at - attempt.started_at).total_seconds())}"
     code = "no exit code" if attempt.exit_code is None else f"exit code {attempt.exit_code}"
-    return f"{number}: {times}, {code}: {summary.reason(attempt) or 'no reason'}"
+    return f"{number}: {times}, {code}: {reasons_of(attempt) or 'no reason'}"
 
 
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:
@@ -129,6 +160,38 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "status_reason": attempt.status_reason,
         "container_reason": attempt.container_reason,
         "log_stream": attempt.log_stream,
+    }
+
+
+# --- why it has failed ------------------------------------------------------------------------------------
+
+
+def _diagnosis(member: Member) -> Diagnosis | None:
+    """Return why a job has no value; None where it has one, or has not ended."""
+    from covalent_awsbatch_plugin.diagnosis import diagnose, diagnose_outcome, diagnose_unreadable
+    from covalent_awsbatch_plugin.outcome import Stored
+
+    job, found = member.job, member.outcome
+    if job is not None and not job.status.is_final:
+        return None
+    if found is None:
+        return diagnose(job) if job is not None and job.status is JobStatus.FAILED else None
+    if not isinstance(found, Stored):
+        return diagnose_unreadable(found)
+    return None if found.has_value else diagnose_outcome(found.outcome, job)
+
+
+def _failure_fields(diagnosis: Diagnosis | None) -> Iterator[tuple[str, str]]:
+    if diagnosis is not None:
+        yield "error", f"{diagnosis.error.__name__}: the job {diagnosis.cause}"
+        yield "next step", diagnosis.advice
+
+
+def _failure_json(diagnosis: Diagnosis) -> dict[str, str]:
+    return {
+        "error": diagnosis.error.__name__,
+        "cause": diagnosis.cause,
+        "next_step": diagnosis.advice,
     }
 
 
@@ -200,6 +263,8 @@ class RunReport:
     """Failed jobs; where AWS Batch has forgotten the run, all of its jobs."""
     notable_count: int
     """How many there are; `notable` may be only some of them."""
+    waiting: Mapping[str, Finding] = field(default_factory=dict)
+    """What keeps those of its jobs and arrays that wait from their places, by AWS Batch's ids."""
     at: datetime = field(default_factory=now)
 
     def fields(self) -> Iterator[tuple[str, str]]:
@@ -222,7 +287,8 @@ class RunReport:
         seconds = summary.duration_s(job, self.at)
         kind = "job" if job.array_size is None else f"array of {job.array_size}"
         parts = (kind, job.status.value, "" if seconds is None else span(seconds), job.status_reason)
-        return f"{', '.join(part for part in parts if part)}\n  {self.place.console(job)}"
+        lines = [", ".join(part for part in parts if part), self.place.console(job)]
+        return "\n  ".join(line for line in (*lines, _waiting_text(self.waiting, job)) if line)
 
     def _notable_text(self) -> str:
         width = max((len(each.id) for each in self.notable), default=0)
@@ -240,11 +306,15 @@ class RunReport:
             "states": summary.counts(self.run.states),
             "queue": self.place.queue,
             "jobs": [
-                {**summary.as_json(job, id_of(job), self.at), "console": self.place.console(job)}
+                {
+                    **summary.as_json(job, id_of(job), self.at),
+                    "console": self.place.console(job),
+                    "waiting": _waiting_json(self.waiting, job),
+                }
                 for job in self.run.jobs
             ],
             f"{name}_count": self.notable_count,
-            name: [JobReport(self.place, each, self.at).in_short() for each in self.notable],
+            name: [JobReport(self.place, each, at=self.at).in_short() for each in self.notable],
         }
 
 
@@ -252,6 +322,6 @@ def _in_a_line(member: Member) -> str:
     job, stored = member.job, _stored(member.outcome)
     # Who was told to stop does not know why; AWS does.
     is_aws_wiser = stored is None or stored.outcome.status is OutcomeStatus.TERMINATED
-    told = summary.reason(job) if job is not None and is_aws_wiser else _outcome_text(member.outcome)
+    told = reasons_of(job) if job is not None and is_aws_wiser else _outcome_text(member.outcome)
     code = "" if job is None or job.exit_code is None else f" (exit code {job.exit_code})"
     return " ".join(told.split()) + code

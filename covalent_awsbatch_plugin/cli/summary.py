@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from covalent_awsbatch_plugin.cli.text import iso
 
 if TYPE_CHECKING:
-    from covalent_awsbatch_plugin.job import Attempt, Job, JobStatus
+    from covalent_awsbatch_plugin.job import Job, JobStatus
 
 
 def in_words(states: dict[JobStatus, int]) -> str:
@@ -19,11 +19,6 @@ def in_words(states: dict[JobStatus, int]) -> str:
 def counts(states: dict[JobStatus, int]) -> dict[str, int]:
     """Return how many jobs are in which state, for JSON."""
     return {status.value: count for status, count in states.items()}
-
-
-def reason(job: Job | Attempt) -> str:
-    """Return AWS's words on the state of a job, its container's among them."""
-    return ": ".join(each for each in (job.status_reason, job.container_reason) if each)
 
 
 def duration_s(job: Job, now: datetime) -> float | None:

@@ -260,7 +260,7 @@ def test_jobs_in_a_pipe_are_plain_lines(command, lone, array):
     assert cells[array.id][-1] == array_id(array)
 
 
-@pytest.mark.parametrize(("columns", "shows_all"), [(80, False), (160, True)])
+@pytest.mark.parametrize(("columns", "shows_all"), [(80, False), (200, True)])
 def test_jobs_on_a_terminal_are_a_coloured_table_in_which_no_id_is_cut(command, lone, columns, shows_all):
     shown, stderr = command.show_on_terminal("jobs", stream="stdout", columns=columns)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -356,6 +356,7 @@ def test_a_child_is_told_of_by_ours_and_by_aws_id(command, array):
     }
     fields = fields_of(command.lines("job", child.id))
     assert fields["outcome"] == "no value: ValueError: 3 is odd\nand that is all"
+    assert fields["error"] == "FunctionRaisedError: the job ended with an exception of the function"
     assert fields["stderr"].endswith("ValueError: 3 is odd\nand that is all")
 
 
@@ -364,6 +365,7 @@ def test_a_job_that_runs_is_told_of_without_waiting_for_it(command, batch, gate)
     gate.wait_for(1)
     told = command.json("job", job.id)
     assert (told["state"], told["exit_code"], told["outcome"]) == ("RUNNING", None, None)
+    assert told["failure"] is None
     fields = fields_of(command.lines("job", job.id))
     assert (fields["state"], fields["outcome"]) == ("RUNNING", "none yet")
     assert "stopped" not in fields
@@ -385,9 +387,38 @@ def test_a_job_tells_of_each_of_its_attempts(command, aws, batch, gate):
     assert re.match(r"2: .*, exit code 0: ", second)
 
 
+def test_a_job_that_failed_has_the_error_and_the_next_step(command, aws, batch, gate):
+    job = batch.submit(gate.hold)
+    gate.wait_for(1)
+    aws.control("POST", f"jobs/{job.batch_id}/kill", {"reason": "OutOfMemoryError: Container killed"})
+    job.wait()
+    error = job.exception()
+    told = command.json("job", job.id)["failure"]
+    assert told["error"] == type(error).__name__ == "OutOfMemoryError"
+    assert (told["cause"], told["next_step"]) == ("ran out of memory", error.advice)
+    fields = fields_of(command.lines("job", job.id))
+    assert fields["error"] == "OutOfMemoryError: the job ran out of memory"
+    assert fields["next step"] == error.advice
+
+
+def test_the_environment_of_a_job_is_not_shown(command, aws, lone):
+    (detail,) = aws.batch.describe_jobs(jobs=[lone.batch_id])["jobs"]
+    secret = [{"name": "PASSWORD", "value": "hunter2"}]
+    wanted = {"jobQueue": aws.queue, "jobDefinition": detail["jobDefinition"]}
+    name = f"covalent-with-a-secret-{uuid.uuid4().hex[:8]}-0"
+    answer = aws.batch.submit_job(jobName=name, containerOverrides={"environment": secret}, **wanted)
+    shown = "".join(
+        each
+        for options in (("job", answer["jobId"]), ("job", answer["jobId"], "--json"), ("jobs", "--json"))
+        for each in command(*options).output
+    )
+    assert name in shown
+    assert "hunter2" not in shown
+
+
 def test_a_job_that_aws_batch_has_forgotten_is_told_of_from_its_outcome(command, array, other_queue):
     told = command.json("job", f"{array.id}/1", "--queue", other_queue)
-    assert set(told) == {"id", "state", "outcome"}
+    assert set(told) == {"id", "state", "failure", "outcome"}
     assert (told["id"], told["state"]) == (f"{array.id}/1", None)
     assert told["outcome"]["exception"]["type"] == "ValueError"
     fields = fields_of(command.lines("job", f"{array.id}/1", "--queue", other_queue))
@@ -415,7 +446,8 @@ def test_an_array_is_told_of_with_the_children_that_failed(command, array):
     assert told["failed_count"] == 2
     assert [each["id"] for each in told["failed"]] == [f"{array.id}/1", f"{array.id}/3"]
     for each in told["failed"]:
-        assert set(each) == {*IN_SHORT, "console", "outcome"}
+        assert set(each) == {*IN_SHORT, "console", "failure", "outcome"}
+        assert each["failure"]["error"] == "FunctionRaisedError"
         assert each["outcome"]["exception"]["type"] == "ValueError"
 
     by_aws = command.json("job", array_id(array))
