@@ -12,7 +12,7 @@ from enum import Enum
 from . import contract
 from .settings import KeepArtifacts
 
-_OF_TASKS = {"outcomes", "values", "inputs"}
+_OUTCOMES, _VALUES, _INPUTS = "outcomes", "values", "inputs"
 _CLAIMS = "claims"
 _PACKS = "packs"
 _FUNCTIONS = "functions"
@@ -63,15 +63,19 @@ class Plan:
         """Those of which nothing is needed any more."""
         self._prefix = contract.dispatch_prefix(dispatch_id)
         self._nodes = set(going)
+        self._foreign = {node_id for node_id, task in going.items() if not task.is_own}
         self._own = {task.group_id for task in going.values() if task.is_own}
         self._is_all = not stay
-        self._code: list[str] = []
+        self._shared: list[str] = []
         self._claims: list[str] = []
 
     @property
     def shared(self) -> list[str]:
-        """Packs and functions, where no task of the dispatch needs them any more."""
-        return self._code if self._is_all else []
+        """Packs and functions, where no task of the dispatch needs them any more.
+
+        Also the arguments of tasks of other processes: their jobs may have tasks that are not known here.
+        """
+        return self._shared if self._is_all else []
 
     @property
     def claims(self) -> list[str]:
@@ -82,20 +86,24 @@ class Plan:
         """Sort an object in."""
         area, _, name = key.removeprefix(self._prefix).partition("/")
         try:
-            if area in _OF_TASKS:
-                self._add(key, self.of_tasks, int(name.partition("/")[0]) in self._nodes)
-            elif area == _CLAIMS:
-                self._add(key, self._claims, int(name.partition("/")[0]) in self._nodes)
+            if area == _FUNCTIONS:
+                self._shared.append(key)
             elif area == _PACKS:
                 self._add_pack(key, contract.group_of_pack(key))
-            elif area == _FUNCTIONS:
-                self._code.append(key)
+            elif area in (_OUTCOMES, _VALUES, _INPUTS, _CLAIMS):
+                self._add_of_task(key, area, int(name.partition("/")[0]))
         except ValueError:  # none of our keys
             self._is_all = False
 
     def keep_shared(self) -> None:
         """Let packs, functions and claims stay."""
         self._is_all = False
+
+    def _add_of_task(self, key: str, area: str, node_id: int) -> None:
+        going = self._claims if area == _CLAIMS else self.of_tasks
+        if area == _INPUTS and node_id in self._foreign:
+            going = self._shared
+        self._add(key, going, node_id in self._nodes)
 
     def _add(self, key: str, going: list[str], may_go: bool) -> None:
         if may_go:
@@ -104,6 +112,6 @@ class Plan:
             self._is_all = False
 
     def _add_pack(self, key: str, group_id: int) -> None:
-        self._add(key, self._code, group_id in self.groups)
+        self._add(key, self._shared, group_id in self.groups)
         if group_id not in self._own:
             self.foreign_packs.add(key)

@@ -279,6 +279,8 @@ class Watcher:
         return None if other is followed else other
 
     def _enter(self, followed: Followed) -> None:
+        if not self._flights:
+            self._failing_since_s = None  # since then nobody has asked AWS, which may have answered
         # It may come back, to wait for its end, when others of its array are followed anew.
         flight = self._flights.setdefault(followed.flight.job_id, followed.flight)
         followed.flight = flight

@@ -8,7 +8,7 @@ import re
 import sys
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,9 @@ from covalent_awsbatch_plugin.cli.options import (
 )
 from covalent_awsbatch_plugin.cli.recovery_report import Recovery, count
 from covalent_awsbatch_plugin.cli.text import DAY_S, HOUR_S, MINUTE_S, now
+
+if TYPE_CHECKING:
+    from covalent_awsbatch_plugin.reconcile import Orphan, Stranded
 
 UNITS_S = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 
@@ -125,7 +128,7 @@ def _end_orphans(recovery: Recovery, before: datetime | None, *, yes: bool) -> N
     asyncio.run(_carry_out(recovery, orphans, lost))
 
 
-async def _carry_out(recovery: Recovery, orphans: list[Any], lost: list[Any]) -> None:
+async def _carry_out(recovery: Recovery, orphans: list[Orphan], lost: list[Stranded]) -> None:
     from covalent_awsbatch_plugin import reconcile
 
     await reconcile.end(orphans)

@@ -6,9 +6,11 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from covalent_awsbatch_plugin.contract import (
     EXIT_RUNTIME_FAULT,
@@ -28,9 +30,15 @@ from covalent_awsbatch_plugin.contract import (
     outcome_key,
     pack_outcome,
 )
-from covalent_awsbatch_plugin.runtime.fault import Conflict
+from covalent_awsbatch_plugin.runtime.fault import Conflict, RuntimeFault, complain
 from covalent_awsbatch_plugin.runtime.messages import Hello
 from covalent_awsbatch_plugin.runtime.store import Store
+
+T = TypeVar("T")
+
+PAUSES_S = (1, 2, 4)
+"""Between tries. What fails on the way the store itself repeats, for minutes; a refusal may pass, too: a
+token has expired in this moment, a policy is being changed."""
 
 _EXIT_CODES = {
     OutcomeStatus.VALUE: EXIT_VALUE,
@@ -82,7 +90,7 @@ class Outcomes:
         finished_at = time.time()
         contents = {name: _content(each) for name, each in sections.items()}
         detached = {
-            name: self._detach(node_id, name, each)
+            name: _patiently(partial(self._detach, node_id, name, each))
             for name, each in contents.items()
             if _length_bytes(each) > INLINE_BYTES
         }
@@ -105,7 +113,7 @@ class Outcomes:
 
     def _commit(self, key: str, outcome: Outcome, inline: Mapping[str, bytes]) -> None:
         content = pack_outcome(outcome, inline, self._key)
-        found = self._store.create(key, content)
+        found = _patiently(partial(self._store.create, key, content))
         if found is not None and found != content:
             raise Conflict(
                 f"Another attempt, or a foreign writer, has already left an outcome at "
@@ -126,6 +134,17 @@ class Outcomes:
 
         self._store.upload(key, summed(), chunk_bytes)
         return Detached(key, length, checksums)
+
+
+def _patiently(store: Callable[[], T]) -> T:
+    """Do what stores something that was computed, and again where S3 refuses it, before that is lost."""
+    for pause_s in PAUSES_S:
+        try:
+            return store()
+        except RuntimeFault as fault:
+            complain(f"{fault} The next try comes in {pause_s} s.")
+            time.sleep(pause_s)
+    return store()
 
 
 def _content(section: Path | str) -> Path | bytes:

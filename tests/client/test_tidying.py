@@ -276,6 +276,21 @@ def test_who_attaches_takes_no_pack_from_jobs_that_still_run(aws: AWS, gate: Gat
     assert first[1].result(LONG_S) == 1
 
 
+def test_who_attaches_takes_no_pack_from_jobs_that_have_yet_to_start(aws: AWS):
+    stuck = {"job": {"index": 1}, "effect": {"stuck": ""}}
+    aws.control("PUT", "faults", {"faults": [stuck]})
+    try:
+        first = keeping(aws, "all").map(double(), range(2))
+        first[0].wait(LONG_S)
+        with keeping(aws, "none") as batch:
+            assert batch.job(first[0].id).result(LONG_S) == 0
+        assert left(aws, first.id) == {"packs": 1, "functions": 1, "claims": 1}
+        first.cancel()
+        first.wait(LONG_S)
+    finally:
+        aws.control("DELETE", "faults")
+
+
 def test_on_another_day_a_tidied_job_is_told_to_be_gone_in_one_sentence(aws: AWS):
     with keeping(aws, "none") as batch:
         array = batch.map(double(), range(2))

@@ -220,6 +220,21 @@ def redispatched(run: Workflow) -> Any:
     return result.result
 
 
+def test_a_server_that_waits_for_a_node_itself_is_not_disturbed(covalent, wide, recover, gates):
+    gate = gates("gate")
+    run = workflow_of(wide, [gate])
+    gate.wait_for(1)
+    program = recover.start(run.id)
+    assert f"{run.id}/0 (hold): its job " in program.stdout.readline()
+    gate.open()
+    output, _ = program.communicate(timeout=120)
+    assert program.returncode == 0
+    assert f"{run.id}/0 (hold) is COMPLETED (1 of 1)" in output
+    assert run.value() == 0
+    # What Covalent says where a node is brought in twice.
+    assert f"Invalid status update COMPLETED for node {run.id}:0" not in covalent.log_path.read_text()
+
+
 # --- stopped ----------------------------------------------------------------------------------------------
 
 

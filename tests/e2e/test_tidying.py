@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tests.client.test_tidying import left, nodes_left
 from tests.e2e.surroundings import AWS, eventually
 from tests.e2e.test_run import call, executor_for
 
+ROOT = Path(__file__).parents[2]
 LARGE = 6 << 20
 """Bytes: more than fit into a payload or an outcome."""
 
@@ -142,6 +145,56 @@ async def test_what_another_server_has_submitted_goes_as_it_is_received(aws: AWS
         await tidy_now(executor)
         assert nodes_left(aws, "tidy-earlier", "outcomes") == set(range(number + 1, 3))
     assert left(aws, "tidy-earlier") == {}
+
+
+EARLIER = """
+import asyncio, json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from tests.e2e.test_run import executor_for
+from tests.e2e.test_tidying import LARGE, group_of, patient_after, send
+
+settings, directory = json.loads(sys.argv[1])
+
+async def main():
+    executor, group = executor_for(SimpleNamespace(settings=settings)), group_of("tidy-part", 0, 1)
+    await send(executor, group, Path(directory), patient_after(LARGE, directory), b"x" * LARGE)
+    await executor.poll(group, None)
+
+asyncio.run(main())
+"""
+
+
+def patient_after(length: int, directory: str) -> Any:
+    """Return a function that adds a byte, and waits where there are more than this until it may go on."""
+
+    def add(value: bytes) -> bytes:
+        import time
+        from pathlib import Path
+
+        while len(value) > length and not Path(directory, "open").exists():
+            time.sleep(0.02)
+        return value + b"x"
+
+    return add
+
+
+async def test_a_job_that_still_runs_keeps_what_its_other_tasks_need(aws: AWS, tmp_path: Path):
+    arguments = json.dumps([aws.settings, str(tmp_path)])
+    earlier = subprocess.Popen([sys.executable, "-c", EARLIER, arguments], cwd=ROOT)
+    try:
+        await asyncio.to_thread(eventually, lambda: left(aws, "tidy-part")["outcomes"])
+    finally:
+        earlier.kill()
+        earlier.wait()
+    executor = executor_for(aws, keep_artifacts="none")
+    (update,) = await executor.receive({**group_of("tidy-part", 0, 1), "node_ids": [0]}, {"recover": True})
+    await tidy_now(executor)
+    assert str(update.status) == "COMPLETED"
+    assert left(aws, "tidy-part") == {"packs": 1, "functions": 1, "claims": 1, "inputs": 1}
+    (tmp_path / "open").touch()
+    (update,) = await executor.receive({**group_of("tidy-part", 0, 1), "node_ids": [1]}, {"recover": True})
+    assert str(update.status) == "COMPLETED"
 
 
 async def test_an_outcome_of_another_machine_stays(aws: AWS, tmp_path: Path):

@@ -80,7 +80,10 @@ def test_nothing_goes_of_a_task_that_is_open_unknown_or_to_be_kept(found, known)
 @given(st.sets(of_tasks, max_size=20), tasks)
 def test_all_of_a_task_goes_that_was_taken_and_is_not_to_be_kept(found, known):
     done = set(known) - stay_together(known)
-    assert set(plan_of(found, known).of_tasks) == {key for key in found if node_of(key) in done}
+    foreign = {node_id for node_id, task in known.items() if not task.is_own}
+    assert set(plan_of(found, known).of_tasks) == {
+        key for key in found if node_of(key) in done and not ("/inputs/" in key and node_of(key) in foreign)
+    }
 
 
 @given(keys, tasks)
@@ -100,6 +103,14 @@ def test_when_all_is_taken_nothing_stays(found):
     plan = plan_of(found, known)
     assert {*plan.of_tasks, *plan.shared, *plan.claims} == found
     assert plan.foreign_packs == set()
+
+
+@given(st.sets(of_tasks))
+def test_arguments_of_tasks_of_other_processes_go_last(found):
+    known = {number: Task(number, "none", is_own=False, fate=Fate.VALUE) for number in range(NODES)}
+    plan = plan_of(found, known)
+    assert set(plan.shared) == {key for key in found if "/inputs/" in key}
+    assert {*plan.of_tasks, *plan.shared} == found
 
 
 @given(st.sets(packs, min_size=1))

@@ -14,15 +14,20 @@ from covalent_awsbatch_plugin import origin
 from covalent_awsbatch_plugin.errors import SetupError
 from covalent_awsbatch_plugin.settings import Settings
 
-PROCESSES = 12
+PROCESSES = 6
+DIRECTORIES = 40
 
-PRINT_KEY = """
+PRINT_KEYS = """
 import asyncio, sys
 from covalent_awsbatch_plugin import origin
 from covalent_awsbatch_plugin.settings import Settings
+
+async def keys(cache_dirs):
+    return [(await origin.dispatch_key(Settings(cache_dir=each), "d")).hex() for each in cache_dirs]
+
 print("ready", flush=True)
 sys.stdin.readline()
-print(asyncio.run(origin.dispatch_key(Settings(cache_dir=sys.argv[1]), sys.argv[2])).hex())
+print(asyncio.run(keys(sys.argv[1:])))
 """
 
 
@@ -31,9 +36,10 @@ def key_of(cache_dir: Path, dispatch_id: str = "d") -> bytes:
 
 
 def test_all_processes_of_a_machine_agree_though_they_begin_at_once(tmp_path: Path):
+    directories = [tmp_path / str(number) for number in range(DIRECTORIES)]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PRINT_KEY, str(tmp_path / "new"), "d"],
+            [sys.executable, "-c", PRINT_KEYS, *map(str, directories)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -43,10 +49,13 @@ def test_all_processes_of_a_machine_agree_though_they_begin_at_once(tmp_path: Pa
     for each in processes:
         assert each.stdout is not None
         assert each.stdout.readline() == "ready\n"
-    keys = {each.communicate("go\n", timeout=60)[0] for each in processes}
-    assert len(keys) == 1
-    assert keys == {f"{key_of(tmp_path / 'new').hex()}\n"}
-    assert [each.name for each in (tmp_path / "new").iterdir()] == [origin.FILE_NAME]
+    for each in processes:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    found = {each.communicate(timeout=60)[0] for each in processes}
+    assert found == {f"{[key_of(each).hex() for each in directories]}\n"}
+    assert {each.name for directory in directories for each in directory.iterdir()} == {origin.FILE_NAME}
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path):

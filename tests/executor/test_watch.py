@@ -518,3 +518,18 @@ async def test_errors_that_do_not_pass_reach_those_who_wait(
     aws.faults.clear()
     aws.leave_outcome(2)
     await sign(follow(watcher, "job", 2))  # who comes later is not concerned
+
+
+async def test_the_patience_with_an_outage_is_not_used_up_by_one_before(
+    aws: FakeAWS, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watch, "ERROR_PAUSE_S", 0.01)
+    monkeypatch.setattr(watch, "ERROR_PATIENCE_S", 0.1)
+    aws.statuses["job"] = "RUNNING"
+    aws.faults = [refusal(403, "AccessDenied")] * 10_000
+    await sign(follow(watcher, "job", 0))
+    aws.faults = [refusal(403, "AccessDenied")]
+    aws.leave_outcome(1)
+    followed = follow(watcher, "job", 1)
+    await sign(followed)
+    assert followed.error is None
