@@ -1,6 +1,6 @@
 """Function and arguments on their way to S3: raw pickles, the function stored once, payloads in packs.
 
-The layout is `contract.py`'s. A group of calls becomes a parcel: its payload, and what travels beside it
+The layout is `contract`'s. A group of calls becomes a parcel: its payload, and what travels beside it
 because it is large or shared. The payloads of all jobs that are submitted together become one object.
 """
 

@@ -1,4 +1,4 @@
-"""What a job's container does, by `contract.py`, without a container: payload in, call, outcome out.
+"""What a job's container does, by `contract`, without a container: payload in, call, outcome out.
 
 `run` is the plugin's runtime as far as a driver can see it. Another project's jobs need another function
 of this kind; `--container module:function` names it.

@@ -21,7 +21,7 @@ from .hashing import hash_of
 
 PACKAGE_DIR = Path(__file__).parents[1]
 PACKAGE = PACKAGE_DIR.name
-RUNTIME_PARTS = ("__init__.py", "contract.py", "runtime/*.py")
+RUNTIME_PARTS = ("__init__.py", "contract/*.py", "runtime/*.py")
 """What of this package runs in the container."""
 
 LABEL = "covalent-awsbatch.environment"

@@ -22,7 +22,7 @@ from covalent_awsbatch_plugin.contract import Hook, Input, Outcome, OutcomeStatu
 
 BUCKET = "runtime-tests"
 ORIGIN_KEY = bytes(range(32))
-PROJECT = Path(contract.__file__).parents[1]
+PROJECT = Path(contract.__file__).parents[2]
 PYTHON_VERSION = ".".join(map(str, sys.version_info[:3]))
 
 
