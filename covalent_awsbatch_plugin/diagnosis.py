@@ -439,8 +439,8 @@ _BY_AGENT_ERROR = [
         rf"{_NO_ROUTE}|has been retried|Check your network configuration",
         errors.ImageUnreachableError,
         "could not get its image: there is no route to the registry",
-        "give the subnets a NAT gateway or endpoints of ecr.api, ecr.dkr and S3; on Fargate assignPublicIp "
-        "would do, too",
+        "give the subnets a NAT gateway or endpoints of ecr.api, ecr.dkr and S3 (on Fargate assignPublicIp "
+        "would do, too), and check container_image_uri if it is set",
         is_passing=True,
     ),
     _agent_rule(

@@ -358,7 +358,8 @@ class Settings(BaseModel):
             *(self.credentials, self.profile, self.region, self.endpoint_url),
             *(self.s3_bucket_name, self.kms_key_id, self.batch_queue),
             *(self.vcpu, self.memory_mib, self.num_gpus),
-            *(self.retry_attempts, self.time_limit, self.runnable_timeout, self.poll_freq),
+            *(self.retry_attempts, self.retry_on, bool(self.memory_on_oom)),
+            *(self.time_limit, self.runnable_timeout, self.poll_freq),
             *(self.gather_window, self.max_array_size, self.keep_artifacts),
         )
 

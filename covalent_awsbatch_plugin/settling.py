@@ -79,8 +79,6 @@ async def _judge(
     job = refused(followed)
     if job is not None and task.kind is not None and could_not_pull(job):
         forget_image_of(session, task.kind)
-    # After a restart only the job itself remembers that the user cancelled it.
-    cancelled_before = job is not None and job.status_reason.startswith(task.cancel_reason)
     verdicts: list[Verdict] = []
     for node_id, each in found.items():
         settled = await verdict.settle(
@@ -90,7 +88,7 @@ async def _judge(
             found=each,
             job=job,
             job_id=followed.id,
-            was_cancelled=cancelled_before or task.is_cancelled,
+            was_cancelled=task.is_cancelled,
         )
         verdicts.append(settled)
     return verdicts
@@ -112,7 +110,7 @@ async def _next_job(
 ) -> Callable[[], Awaitable[Followed]] | None:
     """Return what finds or submits another job for a group whose job has ended; None at the end."""
     job = followed.job
-    if job is None or job.status_reason.startswith(task.cancel_reason):
+    if job is None:
         return None
     if job.exit_code == EXIT_DUPLICATE:
         twin_id = await _twin(session, task, job)

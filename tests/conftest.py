@@ -30,6 +30,7 @@ WITH_DOCKER = {"containers", "engine", "in_docker"}
 """Fixtures that stand on the Docker engine."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that shares them looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let several processes share the tests: those of a file, and all that use Docker, stay together.
 

@@ -70,6 +70,7 @@ class OtherProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-c", program, json.dumps([aws.settings, *arguments])],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
@@ -80,6 +81,6 @@ class OtherProcess:
 
     def answer(self) -> Any:
         """Return the last thing that it prints."""
-        output, _ = self._process.communicate(timeout=LONG_S)
-        assert self._process.returncode == 0
+        output, complaints = self._process.communicate(timeout=LONG_S)
+        assert self._process.returncode == 0, complaints
         return json.loads(output.splitlines()[-1])

@@ -181,7 +181,7 @@ def test_a_function_that_needs_more_memory_than_it_has_is_told_so(dispatch, cont
     headline = error.splitlines()[0]
     assert "ran out of memory: " in headline
     assert "OutOfMemoryError: Container killed due to memory usage" in headline
-    assert "raise memory: its limit was 256 MiB (memory=0.25)" in headline
+    assert "raise memory, or let it climb with memory_on_oom: its limit was 256 MiB (memory=0.25)" in headline
 
 
 def test_a_build_that_fails_shows_pips_own_words(dispatch, containers, repository):

@@ -146,6 +146,11 @@ def test_the_constructor_needs_no_network_no_files_and_no_aws_library(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("option", [{"retry_on": "any"}, {"memory_on_oom": [8]}, {"retry_attempts": 1}])
+def test_tasks_that_are_retried_otherwise_are_not_submitted_together(option):
+    assert Settings(**option).asked != Settings().asked
+
+
 def test_the_readme_has_the_table_of_options():
     assert options_table() in (Path(__file__).parents[2] / "README.md").read_text()
 
