@@ -17,7 +17,7 @@ demo: $(VENV)/demo.installed
 	@$(BIN)/python -m demo --runner $(RUNNER)
 
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) $(ARGS)
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -5,12 +5,15 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from demo.private_covalent import free_port, private_environment
-from tests import docker_engine
+
+ROOT = Path(__file__).parents[1]
 
 _directory = Path(tempfile.mkdtemp(prefix="covalent-awsbatch-tests-"))
 atexit.register(shutil.rmtree, _directory, ignore_errors=True)
@@ -26,17 +29,18 @@ os.environ.update(_environment)
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
-WITH_DOCKER = {"containers", "engine", "in_docker"}
-"""Fixtures that stand on the Docker engine."""
 
-
-@pytest.hookimpl(tryfirst=True)  # before the plugin that shares them looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let several processes share the tests: those of a file, and all that use Docker, stay together.
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types for it
+    """Shares the tests among processes: those of a file stay together, and all that speak of Docker.
 
     There is one Docker engine, and such tests look at all of its containers and images.
     """
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        uses_docker = fixtures & WITH_DOCKER or getattr(item.module, "docker_engine", None) is docker_engine  # type: ignore[attr-defined]
-        item.add_marker(pytest.mark.xdist_group("docker" if uses_docker else item.path.name))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return "docker" if "docker" in (ROOT / path).read_text() else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return who shares the tests among processes."""
+    return ByFile(config, log)
