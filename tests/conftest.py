@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,14 @@ _environment = {
     # An executor that announces run() only, as Covalent's older runner and other callers drive it.
     "COVALENT_EXECUTOR_DIR": str(Path(__file__).parent / "e2e" / "executors"),
 }
+for _size in ("COLUMNS", "LINES"):  # of the terminal that tests are told of; programs have their own
+    _environment.pop(_size, None)
 os.environ.clear()
 os.environ.update(_environment)
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would all programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine may be slow at any moment; that is no property of the code.
 settings.register_profile("steady", deadline=None)

@@ -35,7 +35,7 @@ def s3_endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # moto forgets its buckets when a local AWS of the same process stops
 def s3(s3_endpoint: str) -> Any:
     client = boto3.client(
         "s3",
