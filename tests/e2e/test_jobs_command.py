@@ -87,7 +87,8 @@ def lone(aws: AWS, batch: AWSBatch) -> Job[int]:
     def speak() -> int:
         import sys
 
-        print("plain\n\x1b[31mred\x07")
+        print("plain")  # each line by itself: those of two streams meet in one log
+        print("\x1b[31mred\x07")
         print("to stderr", file=sys.stderr)
         return 42
 
