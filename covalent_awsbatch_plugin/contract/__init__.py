@@ -1,7 +1,7 @@
 """What the dispatcher and the container agree on: names, keys, exit codes and envelopes.
 
 Both sides import this package and nothing else of each other, so it needs only the standard library
-and does no I/O beyond the file objects it is handed.
+and does no I/O.
 
 A job is described by one *payload* in S3, which names one or more *tasks* (several where Covalent
 packs a task group into one job). Each task leaves one *outcome* for each attempt. Both are
@@ -39,7 +39,6 @@ from covalent_awsbatch_plugin.contract.envelopes import (
     pack_start,
     parse_entries,
     parse_header,
-    read_header,
 )
 from covalent_awsbatch_plugin.contract.keys import (
     JOB_NAME_PREFIX,
@@ -176,7 +175,6 @@ __all__ = [
     "parse_entries",
     "parse_header",
     "parse_outcome",
-    "read_header",
     "run_of",
     "rung_of",
     "rung_of_pack",

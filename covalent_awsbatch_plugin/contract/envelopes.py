@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 MAGIC = b"CVABENV2"
 _LENGTH_BYTES = 8
@@ -62,19 +62,6 @@ def parse_header(body: bytes) -> tuple[dict[str, Any], dict[str, Section]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EnvelopeError(f"the header of this envelope is damaged: {error}") from error
     return header, sections
-
-
-def read_header(file: BinaryIO) -> tuple[dict[str, Any], dict[str, Section]]:
-    """Return header and sections of the envelope that starts at the file's beginning.
-
-    Raises EnvelopeError where the file is truncated, damaged or something else.
-    """
-    file.seek(0)
-    length = header_length(file.read(PREAMBLE_BYTES))
-    body = file.read(length)
-    if len(body) < length:
-        raise EnvelopeError("this envelope is cut short")
-    return parse_header(body)
 
 
 # --- packs ------------------------------------------------------------------------------------------

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import io
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from covalent_awsbatch_plugin.contract import (
+    PREAMBLE_BYTES,
     EnvelopeError,
     Hook,
     Input,
     Payload,
+    Section,
     Task,
+    header_length,
     pack_header,
-    read_header,
+    parse_header,
 )
 from covalent_awsbatch_plugin.runtime.messages import Call, HookFiles, Report, answer_from_line
 
@@ -40,11 +43,16 @@ tasks = st.builds(
 )
 
 
+def read_header(envelope: bytes) -> tuple[dict[str, Any], dict[str, Section]]:
+    end = PREAMBLE_BYTES + header_length(envelope[:PREAMBLE_BYTES])
+    return parse_header(envelope[PREAMBLE_BYTES:end])
+
+
 @given(st.builds(Payload, names, st.lists(tasks, max_size=3), st.binary(max_size=64), st.text()), sections)
 def test_payload_round_trip(payload, contents):
     header = pack_header(payload.to_json(), {name: len(each) for name, each in contents.items()})
     body = header + b"".join(contents.values())
-    read, places = read_header(io.BytesIO(body))
+    read, places = read_header(body)
     assert Payload.from_json(read) == payload
     assert {name: body[each.offset : each.offset + each.length] for name, each in places.items()} == contents
 
@@ -54,7 +62,7 @@ def test_header_that_is_cut_short_is_refused(contents, data):
     header = pack_header({"a": 1}, {name: len(each) for name, each in contents.items()})
     cut = data.draw(st.integers(min_value=0, max_value=len(header) - 1))
     with pytest.raises(EnvelopeError):
-        read_header(io.BytesIO(header[:cut]))
+        read_header(header[:cut])
 
 
 hook_files = st.builds(HookFiles, names, names, names, st.text(max_size=10))
