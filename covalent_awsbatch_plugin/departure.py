@@ -52,7 +52,7 @@ async def end(known: Sequence[Known], unseen: Sequence[Unseen]) -> None:
     """
     by_queue: dict[tuple[Session, str], list[Unseen]] = {}
     for each in unseen:
-        for queue in filter(None, (each.settings.batch_queue, each.settings.on_demand_queue)):
+        for queue in each.settings.queues:
             by_queue.setdefault((open_session(each.settings), queue), []).append(each)
     await asyncio.gather(
         *(_terminate(open_session(each.settings), each.job_id) for each in known),

@@ -163,7 +163,7 @@ async def _unfinished(settings: Settings) -> list[tuple[Job, str]]:
     """Return the jobs of dispatches that have not ended, with their dispatches, the oldest first."""
     session = open_session(settings)
     found: list[tuple[Job, str]] = []
-    for queue in filter(None, (settings.batch_queue, settings.on_demand_queue)):
+    for queue in settings.queues:
         for job in await submit.unfinished(session, queue, contract.JOB_NAME_PREFIX):
             if dispatch_id := _dispatch_of(job):
                 found.append((job, dispatch_id))

@@ -101,19 +101,14 @@ async def find_job(session: Session, settings: Settings, dispatch_id: str, group
     """
     for packed in await packs.find(session, settings.s3_bucket_name, dispatch_id, group_id):
         name = contract.job_name(dispatch_id, packed.first_group_id, packed.rung)
-        for queue in _queues(settings, packed.rung):
+        # What was submitted for the first time is in the task's own queue.
+        for queue in settings.queues if packed.rung > 0 else [settings.batch_queue]:
             find = partial(submit.find, session, queue, name)
             found = await session.once(("job", queue, name), find)  # all children of an array ask
             if found:
                 return child_id(found[0][0], packed.index if packed.size > 1 else None), packed.rung
             session.forget(("job", queue, name))
     return "", 0
-
-
-def _queues(settings: Settings, rung: int) -> list[str]:
-    """Return the queues in which a job may be."""
-    others = [settings.on_demand_queue] if rung > 0 and settings.on_demand_queue else []
-    return [settings.batch_queue, *others]
 
 
 async def cancel(settings: Settings, dispatch_id: str, group_id: int) -> None:

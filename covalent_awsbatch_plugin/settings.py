@@ -352,6 +352,11 @@ class Settings(BaseModel):
         return Path(self.cache_dir or f"{cache_home}/covalent/awsbatch").expanduser()
 
     @property
+    def queues(self) -> list[str]:
+        """Return the queues in which jobs may be: the task's own, and the one that it may go on in."""
+        return [each for each in (self.batch_queue, self.on_demand_queue) if each]
+
+    @property
     def asked(self) -> tuple[Any, ...]:
         """Return what tasks must ask for alike to be submitted together; their image is the definition's."""
         return (

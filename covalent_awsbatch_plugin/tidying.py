@@ -191,7 +191,7 @@ class _Dispatch:
     def disown(self, task: Running) -> None:
         for node_id in task.node_ids:
             self.tasks[node_id].is_own = False
-        self.queues |= {task.settings.batch_queue, task.settings.on_demand_queue} - {""}
+        self.queues.update(task.settings.queues)
 
     def deliver(self, node_ids: Sequence[int]) -> None:
         for node_id in node_ids:
