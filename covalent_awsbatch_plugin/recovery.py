@@ -41,7 +41,7 @@ async def _follow_up(task: Running) -> list[Verdict]:
         session = open_session(task.settings)
         job_id, task.rung = await find_job(session, task.settings, task.dispatch_id, task.group_id)
         if not job_id:
-            return [await _settle_forgotten(session, task, node_id) for node_id in task.node_ids]
+            return await _settle_forgotten(session, task, await _attempts(session, task))
         followed = await follow(session, task, job_id)
         if task.is_cancelled:
             task.end_job()
@@ -71,27 +71,35 @@ async def take_over(session: Session, task: Running) -> list[Verdict] | None:
     if job_id:
         await follow(session, task, job_id)
         return None
-    stored = [await outcome.attempts_of(session, bucket, dispatch_id, node_id) for node_id in task.node_ids]
-    if any(stored):
-        return [await _settle_forgotten(session, task, node_id) for node_id in task.node_ids]
+    attempts = await _attempts(session, task)
+    if any(attempts.values()):
+        return await _settle_forgotten(session, task, attempts)
     task.rung = known[task.group_id][0].rung + 1  # what it claimed then must not stop it now
     return None
 
 
-async def _settle_forgotten(session: Session, task: Running, node_id: int) -> Verdict:
-    """Return the verdict on a task whose job AWS Batch does not know any more."""
-    bucket = task.settings.s3_bucket_name
-    attempts = await outcome.attempts_of(session, bucket, task.dispatch_id, node_id)
-    found = await outcome.find(session, task.settings, task.dispatch_id, node_id, attempts)
-    return await verdict.settle(
-        session,
-        task.settings,
-        node_id=node_id,
-        found=found,
-        job=None,
-        job_id="",
-        was_cancelled=task.is_cancelled,
-    )
+async def _attempts(session: Session, task: Running) -> dict[int, list[int]]:
+    """Return which attempts of a group's tasks have left an outcome, by node."""
+    bucket, dispatch_id = task.settings.s3_bucket_name, task.dispatch_id
+    return {each: await outcome.attempts_of(session, bucket, dispatch_id, each) for each in task.node_ids}
+
+
+async def _settle_forgotten(session: Session, task: Running, attempts: dict[int, list[int]]) -> list[Verdict]:
+    """Return the verdicts on a group whose job AWS Batch does not know any more, from these outcomes."""
+    verdicts: list[Verdict] = []
+    for node_id, some in attempts.items():
+        found = await outcome.find(session, task.settings, task.dispatch_id, node_id, some)
+        settled = await verdict.settle(
+            session,
+            task.settings,
+            node_id=node_id,
+            found=found,
+            job=None,
+            job_id="",
+            was_cancelled=task.is_cancelled,
+        )
+        verdicts.append(settled)
+    return verdicts
 
 
 async def find_job(session: Session, settings: Settings, dispatch_id: str, group_id: int) -> tuple[str, int]:
