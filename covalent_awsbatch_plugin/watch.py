@@ -56,7 +56,7 @@ class Followed:
 
     __slots__ = (
         *("after_attempt", "attempts", "ended", "error", "flight", "index", "is_expected", "job"),
-        *("node_ids", "remarks_path", "signed", "_watcher"),
+        *("node_ids", "remarks_path", "signed", "unknown_since_s", "_watcher"),
     )
 
     def __init__(
@@ -86,6 +86,8 @@ class Followed:
         """The file that its user wants to read remarks in while it runs; empty: none."""
         self.flight = flight
         self.is_expected = False
+        self.unknown_since_s: float | None = None
+        """Since when AWS Batch, asked about this child, has not known it."""
         self._watcher = watcher
 
     @property
@@ -351,11 +353,13 @@ class Watcher:
             for flight in due
             if (job := jobs.get(flight.job_id)) and job.status.is_final and None in flight.members
         }
-        children = await self._ended_children(due, jobs)
-        if children:
+        children, lost = await self._ended_children(due, jobs)
+        if children or lost:
             await self._list_outcomes(due)
         for followed, job in (ended | children).items():
             self.note_end(followed, job)
+        for followed in lost:
+            self.note_end(followed, None)
         now_s = time.monotonic()
         for flight in due:
             self._note_known(flight, flight.job_id in jobs, now_s)
@@ -375,8 +379,10 @@ class Watcher:
         if self.when_waiting is not None:
             self.when_waiting(flight, job)
 
-    async def _ended_children(self, due: Iterable[Flight], jobs: dict[str, Job]) -> dict[Followed, Job]:
-        """Return those children of arrays that have ended and whose outcomes do not tell it."""
+    async def _ended_children(
+        self, due: Iterable[Flight], jobs: dict[str, Job]
+    ) -> tuple[dict[Followed, Job], list[Followed]]:
+        """Return those children of arrays that have ended, as outcomes do not tell it, and those lost."""
         asked: dict[str, Followed] = {}
         for flight in due:
             job = jobs.get(flight.job_id)
@@ -386,7 +392,8 @@ class Watcher:
             members = {index: flight.members.get(index) for index in indices}  # some may have left meanwhile
             asked.update({child_id(flight.job_id, index): each for index, each in members.items() if each})
         children = await describe(self._session, list(asked))
-        return {asked[name]: job for name, job in children.items() if job.status.is_final}
+        lost = [each for name, each in asked.items() if _is_lost(each, name in children)]
+        return {asked[name]: job for name, job in children.items() if job.status.is_final}, lost
 
     async def _failed_children(self, flight: Flight) -> set[int | None]:
         pages = self._session.batch_pages(
@@ -461,6 +468,16 @@ class Watcher:
             for flight in due:
                 self._fail(flight, error)
         await asyncio.sleep(ERROR_PAUSE_S)
+
+
+def _is_lost(child: Followed, is_known: bool) -> bool:
+    """Note whether AWS Batch knows a child, and tell whether it has not for too long."""
+    now_s = time.monotonic()
+    if is_known:
+        child.unknown_since_s = None
+    elif child.unknown_since_s is None:
+        child.unknown_since_s = now_s
+    return child.unknown_since_s is not None and now_s - child.unknown_since_s > UNKNOWN_PATIENCE_S
 
 
 async def describe(session: Session, job_ids: Sequence[str]) -> dict[str, Job]:

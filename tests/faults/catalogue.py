@@ -974,6 +974,18 @@ ANSWERS = [
         patience={"watch.UNKNOWN_PATIENCE_S": 0.5},
     ),
     Named(
+        "vanished-child-without-outcome",
+        "AWS Batch forgets one child of an array while it runs, and something kills it; it knows the array.",
+        [strike({"vanish": "RUNNING"}, index=2), strike({"killed": True}, index=2)],
+        OutcomeMissingError,
+        "AWS Batch does not know the job … any more, and it left no outcome in '…', or that was deleted once "
+        "it was taken, as keep_artifacts says. Next step: dispatch the task again.",
+        submit=scene.an_array,
+        of=2,
+        runs=(3, 4),
+        patience={"watch.UNKNOWN_PATIENCE_S": 0.5},
+    ),
+    Named(
         "inspect-error-with-value",
         "The function returns, and Docker cannot tell how its container ended: the job is FAILED.",
         [strike({"inspect_error": True})],
