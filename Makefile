@@ -4,6 +4,9 @@ RUNNER ?= process
 PROCESSES ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKOV := $(VENV)/checkov
+POLICY_CHECKER := checkov==3.3.30
+TEMPLATE := covalent_awsbatch_plugin/assets/infra/template.yaml
 
 .PHONY: demo test lint bench base-image clean
 
@@ -19,10 +22,18 @@ demo: $(VENV)/demo.installed
 test: $(VENV)/dev.installed
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) $(ARGS)
 
-lint: $(VENV)/dev.installed
+lint: $(VENV)/dev.installed $(CHECKOV).installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cfn-lint $(TEMPLATE)
+	$(CHECKOV)/bin/checkov --file $(TEMPLATE) --framework cloudformation --skip-download --compact --quiet
+
+# An environment of its own: it pins much of what the others need in other versions.
+$(CHECKOV).installed: Makefile
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check $(POLICY_CHECKER)
+	@touch $@
 
 # What docs/performance.md tells of, half an hour in all; with ARGS only the first, as ARGS say.
 bench: $(VENV)/dev.installed

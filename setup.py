@@ -13,9 +13,20 @@ REQUIREMENTS = [
     line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
 ]
 
-LOCAL = ["aiohttp>=3.9,<4", "moto[server]>=5.2.5,<6", "a2wsgi>=1.10,<2", "starlette>=0.40", "uvicorn>=0.30"]
+INFRA_KINDS = ["md", "tf", "tftpl", "yaml"]
+"""Only these: Terraform keeps its state and its providers beside them, and both name somebody's account."""
+
+LOCAL = [
+    "aiohttp>=3.9,<4",
+    "moto[server]>=5.2.5,<6",
+    "a2wsgi>=1.10,<2",
+    "PyYAML>=6",
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+]
 DEMO = ["rich>=13", "scikit-learn>=1.4"]
 DEV = [
+    "cfn-lint>=1.40,<2",
     "toml>=0.10",
     "hypothesis>=6.100",
     "mypy>=1.14",
@@ -23,7 +34,10 @@ DEV = [
     "pytest-asyncio>=1.0",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
+    "python-hcl2>=8.1",
     "ruff>=0.9",
+    "types-PyYAML",
+    "setuptools>=68",
 ]
 
 setup(
@@ -35,7 +49,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     include_package_data=True,
-    package_data={PACKAGE: ["py.typed", "assets/infra/*", "assets/infra/**/*"]},
+    package_data={PACKAGE: ["py.typed", *(f"assets/infra/*.{kind}" for kind in INFRA_KINDS)]},
     python_requires=">=3.10",
     install_requires=REQUIREMENTS,
     extras_require={"local": LOCAL, "demo": LOCAL + DEMO, "dev": LOCAL + DEMO + DEV},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import http.server
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from covalent_awsbatch_plugin import contract
+from covalent_awsbatch_plugin.infra.rights import rights
 
-from .conftest import PROJECT, Jobs
+from ..infra.template import TEMPLATE
+from .conftest import Jobs
 
-POLICY = PROJECT / "covalent_awsbatch_plugin" / "assets" / "infra" / "job-role-policy.json"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 OF_MULTIPART_UPLOADS = {"uploads", "uploadId", "partNumber"}
 
@@ -28,8 +28,8 @@ class LimitedS3(http.server.ThreadingHTTPServer):
     def __init__(self, endpoint: str) -> None:
         super().__init__(("127.0.0.1", 0), _Forwarding)
         self.upstream = urlsplit(endpoint).netloc
-        statements = json.loads(POLICY.read_text())["Statement"]
-        self.rights = {action for each in statements for action in each["Action"]}
+        of_job = [each for each in rights(TEMPLATE) if each.holder == "JobRole"]
+        self.rights = {action for each in of_job for action in each.actions}
         self.used: set[str] = set()
         self.refused: list[str] = []
 
