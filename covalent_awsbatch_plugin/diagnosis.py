@@ -439,7 +439,7 @@ _BY_AGENT_ERROR = [
         rf"{_NO_ROUTE}|has been retried|Check your network configuration",
         errors.ImageUnreachableError,
         "could not get its image: there is no route to the registry",
-        "give the subnets a NAT gateway or endpoints of ecr.api, ecr.dkr and S3 (on Fargate assignPublicIp "
+        "give the subnets a NAT gateway or endpoints of ecr.api, ecr.dkr and S3 (on Fargate assign_public_ip "
         "would do, too), and check container_image_uri if it is set",
         is_passing=True,
     ),
@@ -458,7 +458,7 @@ _BY_AGENT_ERROR = [
         errors.RoleOrSecretError,
         "could not reach what its secrets, or the registry's login, come from",
         "give the subnets a NAT gateway or endpoints of ecr.api, secretsmanager and ssm; on Fargate "
-        "assignPublicIp would do, too",
+        "assign_public_ip would do, too",
         is_passing=True,
     ),
     _agent_rule(
@@ -467,7 +467,7 @@ _BY_AGENT_ERROR = [
         errors.RoleOrSecretError,
         "could not get its secrets, or the registry's login",
         "check the execution role's rights to ECR, Secrets Manager and SSM, and the route to them: a NAT "
-        "gateway, endpoints, or assignPublicIp",
+        "gateway, endpoints, or assign_public_ip",
     ),
     _agent_rule(
         r"\w+",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from .errors import BucketError, QueueError, RoleError
 from .refusals import error_code, error_message, explained, is_denied
@@ -32,6 +33,14 @@ class Identity:
         """Return the account's twelve digits."""
         return self.arn.split(":")[4]
 
+    @property
+    def principal_arn(self) -> str:
+        """Return whose rights count: of a role's session, the role."""
+        kind, _, name = self.arn.partition(":sts:")[2].rpartition(":")[2].partition("/")
+        if kind != "assumed-role":
+            return self.arn
+        return f"arn:{self.partition}:iam::{self.account_id}:role/{name.partition('/')[0]}"
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -49,22 +58,25 @@ async def check(session: Session, settings: Settings) -> Ground:
 
     Raises SetupError with the first thing that is missing.
     """
-    names = (
-        settings.s3_bucket_name,
-        settings.batch_queue,
-        settings.batch_job_role_name,
-        settings.batch_execution_role_name,
-    )
+    names = (settings.s3_bucket_name, settings.batch_queue, *_roles(settings))
     return await session.once(("ground", *names), partial(_check, session, settings))
+
+
+def _roles(settings: Settings) -> tuple[str, str]:
+    """Return the job's role and the execution role; a job definition of the user's own has them itself."""
+    if settings.job_definition:
+        return "", ""
+    return settings.batch_job_role_name, settings.batch_execution_role_name
 
 
 async def _check(session: Session, settings: Settings) -> Ground:
     who = await identity(session)
+    job_role, execution_role = _roles(settings)
     _, _, job_role_arn, execution_role_arn = await asyncio.gather(
-        _check_bucket(session, settings.s3_bucket_name),
-        _check_queue(session, settings.batch_queue),
-        _role_arn(session, who, "batch_job_role_name", settings.batch_job_role_name),
-        _role_arn(session, who, "batch_execution_role_name", settings.batch_execution_role_name),
+        check_bucket(session, settings.s3_bucket_name),
+        check_queue(session, settings.batch_queue),
+        _role_arn(session, who, "batch_job_role_name", job_role),
+        _role_arn(session, who, "batch_execution_role_name", execution_role),
     )
     return Ground(who, job_role_arn, execution_role_arn)
 
@@ -79,13 +91,17 @@ async def identity(session: Session) -> Identity:
         return Identity(str((await sts.get_caller_identity())["Arn"]), session.region)
 
 
-async def _check_bucket(session: Session, bucket: str) -> None:
+async def check_bucket(session: Session, bucket: str) -> None:
+    """See whether the bucket is there, open to us, and in our region.
+
+    Raises BucketError where it is not.
+    """
     from botocore.exceptions import ClientError
 
     s3 = await session.client("s3")
     try:
         with explained(session.account, f"look at the bucket {bucket!r}"):
-            await s3.head_bucket(Bucket=bucket)
+            found = await s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         reasons = {
             "404": f"The S3 bucket {bucket!r} does not exist: create it, or correct s3_bucket_name.",
@@ -95,20 +111,51 @@ async def _check_bucket(session: Session, bucket: str) -> None:
         }
         text = f"The S3 bucket {bucket!r} cannot be used: {error_message(error)}"
         raise BucketError(reasons.get(error_code(error), text)) from error
+    # The SDK has followed S3 there by itself; what carries the objects does not.
+    region = region_of_bucket(found)
+    if region not in ("", session.region):
+        where = f"{region}, not in {session.region}"
+        raise BucketError(f"The S3 bucket {bucket!r} is in {where}: correct region.")
 
 
-async def _check_queue(session: Session, queue: str) -> None:
+def region_of_bucket(answer: dict[str, Any]) -> str:
+    """Return the region of a bucket by S3's answer or refusal; empty where S3 does not tell."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("x-amz-bucket-region", ""))
+
+
+async def check_queue(session: Session, queue: str) -> None:
+    """See whether the queue takes jobs.
+
+    Raises QueueError where it does not.
+    """
+    check_state(queue, await describe_queue(session, queue))
+
+
+async def describe_queue(session: Session, queue: str) -> dict[str, Any]:
+    """Return a queue's JobQueueDetail.
+
+    Raises QueueError where there is none of this name.
+    """
     doing = f"look at the job queue {queue!r}"
     found = (await session.batch("describe_job_queues", doing, jobQueues=[queue]))["jobQueues"]
     if not found:
         raise QueueError(
             f"The job queue {queue!r} does not exist in {session.region}: create it, or correct batch_queue."
         )
-    state, status = found[0]["state"], found[0].get("status", "VALID")
+    return dict(found[0])
+
+
+def check_state(queue: str, detail: dict[str, Any]) -> None:
+    """See whether a queue takes jobs, by its JobQueueDetail.
+
+    Raises QueueError where it does not.
+    """
+    state, status = detail["state"], detail.get("status", "VALID")
     if state != "ENABLED":
         raise QueueError(f"The job queue {queue!r} is {state}: enable it, or set another batch_queue.")
     if status not in {"VALID", "UPDATING", "CREATING"}:
-        reason = found[0].get("statusReason", "no reason given")
+        reason = detail.get("statusReason", "no reason given")
         raise QueueError(f"The job queue {queue!r} is {status} ({reason}): mend its compute environments.")
 
 

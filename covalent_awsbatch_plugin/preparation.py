@@ -32,9 +32,10 @@ async def parcel_of(settings: Settings, group: Group) -> Parcel:
 async def needs_of(session: Session, settings: Settings, group: Group) -> tuple[Group, Recipe | None]:
     """Return the recipe of a group's image, and the group without the hooks that this image makes needless.
 
-    There is no recipe where the user has set an image; then DepsPip installs in the container.
+    There is no recipe where the user has set an image, or a definition that has one; then DepsPip installs in
+    the container.
     """
-    if settings.container_image_uri:
+    if settings.container_image_uri or settings.job_definition:
         return group, None
     group, pip_packages = payload.without_pip(group)
     function = group.calls[0].function
@@ -77,6 +78,8 @@ async def kind_of(session: Session, task: Running, needs: Recipe | None) -> Kind
 
 def forget_kind(session: Session, gone: Kind) -> None:
     """Look for definition and image anew the next time: they are not there any more."""
+    if gone.settings.job_definition:
+        return
     definition.forget(session, gone.settings, gone.ground, gone.image, gone.definition_arn)
     forget_image_of(session, gone)
 

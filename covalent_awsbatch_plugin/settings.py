@@ -1,171 +1,62 @@
 """The only list of the executor's options: names, defaults, units, limits and their texts.
 
 Values are public here (`memory` in GB, `time_limit` in seconds); the properties at the end turn them
-into the units that AWS wants, once. There is no I/O in this module, but for reading a requirements file.
+into the units that AWS wants, once. There is no I/O in this module.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from . import requirements as requirement_lines
+from . import fargate
 from .errors import SettingsError, UnknownOptionError
+from .option_types import (
+    Architecture,
+    BaseImage,
+    BucketName,
+    ClimbGB,
+    DefinitionName,
+    DefinitionReference,
+    EndpointURL,
+    EphemeralGB,
+    ImageURI,
+    KeepArtifacts,
+    KmsKeyId,
+    LogGroupName,
+    MemoryGB,
+    OnShutdown,
+    OtherQueueName,
+    Platform,
+    QueueName,
+    RegionName,
+    RepositoryName,
+    RequirementLines,
+    RetryOn,
+    RoleName,
+    Secrets,
+    SharedGB,
+    ShareIdentifier,
+    Tags,
+    Text,
+    Variables,
+    Vcpu,
+    Volumes,
+)
+from .volumes import EXAMPLE as VOLUME_EXAMPLE
+from .volumes import Volume
 
 CONFIG_SECTION = "executors.awsbatch"
 
-MIB_PER_GB = 1024
+MIB_PER_GB = fargate.MIB_PER_GB
 """AWS counts memory in MiB; a GB in the options is 1024 of them, as in the console."""
-
-MIN_MEMORY_MIB = 4
-MAX_NAME_CHARS = 128
-DEFINITION_HASH_CHARS = 16
-"""Job definitions are named `<batch_job_definition_name>-<hash>`."""
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """A shape that a text must have; `rule` says it in words and `example` would do."""
-
-    regex: str
-    rule: str
-    example: str
-    optional: bool = True
-
-    def __call__(self, value: str) -> str:
-        """Return the value, or raise what pydantic collects."""
-        if (value == "" and self.optional) or re.fullmatch(self.regex, value):
-            return value
-        raise PydanticCustomError(
-            "pattern", "{rule}; {example} would do", {"rule": self.rule, "example": repr(self.example)}
-        )
-
-
-def _none_is_empty(value: Any) -> Any:
-    """Take None for the empty text: Python says None where TOML can only say ""."""
-    return "" if value is None else value
-
-
-def _none_is_no_list(value: Any) -> Any:
-    return [] if value is None or value == "" else value
-
-
-def _requirement_lines(value: Any) -> Any:
-    """Take a list of pip's lines, or the path of a requirements file, whose lines then travel themselves."""
-    if value is None or value == "":
-        return []
-    try:
-        if isinstance(value, (str, Path)):
-            value = requirement_lines.lines_of(Path(value).expanduser().read_text(encoding="utf-8"))
-        if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
-            return requirement_lines.normalised(value)
-    except requirement_lines.UnusableRequirement as error:
-        raise PydanticCustomError("requirements", "{reason}", {"reason": str(error)}) from error
-    except (OSError, UnicodeError) as error:
-        text = "the requirements file cannot be read ({reason}); a list such as ['numpy==2.1'] would do too"
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise PydanticCustomError("requirements", text, {"reason": reason}) from error
-    return value
-
-
-def _climbing(values: list[float]) -> list[float]:
-    for value in values:
-        _enough_memory(value)
-    if any(after <= before for before, after in pairwise(values)):
-        raise PydanticCustomError("memory", "each must be more than the one before; [8, 16] would do")
-    return values
-
-
-def _enough_memory(value: float) -> float:
-    if value * MIB_PER_GB < MIN_MEMORY_MIB:
-        raise PydanticCustomError(
-            "memory",
-            "AWS Batch's minimum is {limit} MiB; 0.004 or more would do",
-            {"limit": MIN_MEMORY_MIB},
-        )
-    return value
-
-
-_ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}/.+"
-_BATCH_NAME_RULE = "AWS Batch takes letters, digits, '-' and '_', {limit} characters at most"
-
-BUCKET = Pattern(
-    r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
-    "an S3 bucket's name has 3 to 63 lower-case letters, digits, '-' and '.', and begins and ends with a "
-    "letter or digit",
-    "my-covalent-bucket",
-    optional=False,
-)
-REPOSITORY = Pattern(
-    r"[a-z0-9]+(?:[._/-][a-z0-9]+)*",
-    "an ECR repository's name has lower-case letters, digits, '.', '_', '-' and '/'",
-    "covalent/jobs",
-)
-DEFINITION = Pattern(
-    rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_CHARS - DEFINITION_HASH_CHARS - 2}}}",
-    _BATCH_NAME_RULE.format(limit=MAX_NAME_CHARS - DEFINITION_HASH_CHARS - 1),
-    "covalent-jobs",
-    optional=False,
-)
-_QUEUE = (
-    rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAX_NAME_CHARS - 1}}}"
-    rf"|{_ARN.format(service='batch', resource='job-queue')}",
-    _BATCH_NAME_RULE.format(limit=MAX_NAME_CHARS),
-    "my-queue",
-)
-QUEUE = Pattern(*_QUEUE, optional=False)
-OTHER_QUEUE = Pattern(*_QUEUE)
-KMS_KEY = Pattern(
-    rf"[A-Za-z0-9-]{{1,128}}|alias/[A-Za-z0-9/_-]+|{_ARN.format(service='kms', resource='(?:key|alias)')}",
-    "a KMS key is named by its id, its ARN or an alias",
-    "alias/my-key",
-)
-ROLE = Pattern(
-    rf"[\w+=,.@-]{{1,64}}|{_ARN.format(service='iam', resource='role')}",
-    "an IAM role's name has letters, digits and '+=,.@_-', 64 characters at most",
-    "CovalentBatchJobRole",
-)
-LOG_GROUP = Pattern(
-    r"[A-Za-z0-9_/.#-]{1,512}",
-    "a log group's name has letters, digits and '_-/.#', 512 characters at most",
-    "/aws/batch/job",
-)
-REGION = Pattern(r"[a-z]{2}(?:-[a-z]+)+-\d", "an AWS region looks different", "us-east-1")
-ENDPOINT = Pattern(r"https?://[^\s/]+(?:/\S*)?", "an endpoint is a URL", "http://127.0.0.1:4599")
-_IMAGE = r"[^\s@]+(?:@sha256:[0-9a-f]{64})?"
-_IMAGE_RULE = "an image's name has no spaces"
-IMAGE = Pattern(_IMAGE, _IMAGE_RULE, "python:3.11-slim")
-BASE_IMAGE = Pattern(_IMAGE, _IMAGE_RULE, "python:{python}-slim", optional=False)
-
-Text = Annotated[str, BeforeValidator(_none_is_empty)]
-BucketName = Annotated[Text, AfterValidator(BUCKET)]
-RepositoryName = Annotated[Text, AfterValidator(REPOSITORY)]
-DefinitionName = Annotated[Text, AfterValidator(DEFINITION)]
-QueueName = Annotated[Text, AfterValidator(QUEUE)]
-OtherQueueName = Annotated[Text, AfterValidator(OTHER_QUEUE)]
-KmsKeyId = Annotated[Text, AfterValidator(KMS_KEY)]
-RoleName = Annotated[Text, AfterValidator(ROLE)]
-LogGroupName = Annotated[Text, AfterValidator(LOG_GROUP)]
-RegionName = Annotated[Text, AfterValidator(REGION)]
-EndpointURL = Annotated[Text, AfterValidator(ENDPOINT)]
-ImageURI = Annotated[Text, AfterValidator(IMAGE)]
-BaseImage = Annotated[Text, AfterValidator(BASE_IMAGE)]
-RequirementLines = Annotated[list[str], BeforeValidator(_requirement_lines)]
-Architecture = Literal["X86_64", "ARM64"]
-RetryOn = Literal["cloud", "any"]
-OnShutdown = Literal["leave", "end"]
-KeepArtifacts = Literal["all", "failed", "none"]
-MemoryGB = Annotated[float, AfterValidator(_enough_memory)]
-ClimbGB = Annotated[list[float], BeforeValidator(_none_is_no_list), AfterValidator(_climbing)]
 
 
 def _option(default: Any, description: str, *, unit: str = "", example: str = "", **limits: Any) -> Any:
@@ -204,11 +95,22 @@ class Settings(BaseModel):
     batch_job_log_group_name: LogGroupName = _option(
         "covalent-batch-job-logs", "CloudWatch log group; empty: `/aws/batch/job`"
     )
-    vcpu: int = _option(
-        2, "virtual CPUs of a job, a whole number on EC2", unit="vCPU", ge=1, example="1 or more"
+    platform: Platform = _option(
+        "EC2", "what runs the job, `EC2` or `FARGATE`: the queue's; Spot is chosen by the queue"
+    )
+    vcpu: Vcpu = _option(
+        2,
+        "virtual CPUs of a job: on EC2 a whole number, on Fargate 0.25, 0.5, 1, 2, 4, 8, 16 or 32",
+        unit="vCPU",
+        example="1 or more",
     )
     memory: MemoryGB = _option(
-        3.75, "memory of a job", unit="GB", allow_inf_nan=False, example="a number such as 2"
+        3.75,
+        "memory of a job; Fargate has a few sizes for each `vcpu`, and what it lacks is refused with the "
+        "next that it has",
+        unit="GB",
+        allow_inf_nan=False,
+        example="a number such as 2",
     )
     num_gpus: int = _option(0, "GPUs of a job", unit="GPU", ge=0, example="0 or more")
     retry_attempts: int = _option(
@@ -226,7 +128,8 @@ class Settings(BaseModel):
     )
     memory_on_oom: ClimbGB = _option(
         [],
-        "memory to try again with, one after the other, where a task runs out of it, such as `[8, 16]`",
+        "memory to try again with, one after the other, where a task runs out of it, such as `[8, 16]`; on "
+        "Fargate each must be one that it has for `vcpu`, which stays",
         unit="GB",
         example="[8, 16]",
     )
@@ -336,6 +239,69 @@ class Settings(BaseModel):
     log_stderr: Text = _option(
         "", "file on the server that a task's error output is appended to; empty: none", unit="path"
     )
+    shared_memory: SharedGB = _option(
+        0,
+        "size of `/dev/shm`, a part of `memory`, on EC2; 0: Docker's 64 MiB",
+        unit="GB",
+        ge=0,
+        allow_inf_nan=False,
+        example="0 or more",
+    )
+    ephemeral_storage: EphemeralGB = _option(
+        0,
+        "disk of a job on Fargate, 21 to 200, of which the image takes its part; 0: Fargate's 20",
+        unit="GB",
+        example="a number from 21 to 200",
+    )
+    assign_public_ip: bool = _option(
+        False,
+        "whether a job on Fargate has a public address: without one its subnets need a NAT gateway or "
+        "endpoints of S3, ECR and Logs",
+        example="True or False",
+    )
+    volumes: Volumes = _option(
+        [],
+        'file systems in the container, such as `{"efs": "fs-…", "path": "/mnt/data"}`, with `root`, '
+        "`access_point` and `iam` (with the job role's rights) where wanted, or on EC2 "
+        '`{"host": "/scratch", "path": "/scratch"}`; either with `"read_only": true`',
+        example=f"[{VOLUME_EXAMPLE}]",
+    )
+    environment: Variables = _option(
+        {},
+        "variables of the container, which whoever may describe jobs can read; 6,500 characters at most, as "
+        "JSON",
+    )
+    secrets: Secrets = _option(
+        {},
+        "variables of the container with the ARNs of their values, in Secrets Manager or the SSM Parameter "
+        "Store; the execution role must be allowed to read them, and ECS does, at the start",
+    )
+    tags: Tags = _option(
+        {}, "tags of jobs and arrays (an array's children have none), which takes `batch:TagResource`"
+    )
+    propagate_tags: bool = _option(
+        False,
+        "whether ECS's tasks have the tags, too: costs can be told apart by them",
+        example="True or False",
+    )
+    share_identifier: ShareIdentifier = _option(
+        "", "whose share of a queue with a fair-share policy jobs take, where it must be given; empty: none"
+    )
+    scheduling_priority: int = _option(
+        0,
+        "the higher, the sooner a job comes among those of its `share_identifier`, up to 9999; 0: the job "
+        "definition's own, if any",
+        ge=0,
+        le=9999,
+        example="a number from 0 to 9999",
+    )
+    job_definition: DefinitionReference = _option(
+        "",
+        "a job definition of your own, by name, name:revision or ARN, which is used as it is: nothing is "
+        "registered and no image built; image, roles and logs are its own (`batch_job_log_group_name` names "
+        "where these go, `platform` what it is for), and command, `vcpu`, `memory`, `num_gpus`, "
+        "`environment`, time limit and attempts are given to it; empty: one is made",
+    )
     retries: int = _option(
         0, "Covalent's own option, kept for Covalent; see `retry_attempts`", ge=0, example="0 or more"
     )
@@ -344,6 +310,11 @@ class Settings(BaseModel):
     def memory_mib(self) -> int:
         """Return the memory of a job as AWS Batch wants it."""
         return int(self.memory * MIB_PER_GB)
+
+    @property
+    def shared_memory_mib(self) -> int:
+        """Return the size of `/dev/shm` as AWS Batch wants it; 0: Docker's own."""
+        return int(self.shared_memory * MIB_PER_GB)
 
     @property
     def cache_path(self) -> Path:
@@ -363,6 +334,8 @@ class Settings(BaseModel):
             *(self.credentials, self.profile, self.region, self.endpoint_url),
             *(self.s3_bucket_name, self.kms_key_id, self.batch_queue),
             *(self.vcpu, self.memory_mib, self.num_gpus),
+            *(tuple(sorted(self.environment.items())), tuple(sorted(self.tags.items()))),
+            *(self.propagate_tags, self.share_identifier, self.scheduling_priority),
             *(self.retry_attempts, self.retry_on, bool(self.memory_on_oom)),
             *(self.time_limit, self.runnable_timeout, self.poll_freq),
             *(self.gather_window, self.max_array_size, self.keep_artifacts),
@@ -370,8 +343,8 @@ class Settings(BaseModel):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """Return every option with its default."""
-        return {name: field.default for name, field in cls.model_fields.items()}
+        """Return every option with its default, which is the caller's own."""
+        return {name: field.get_default() for name, field in cls.model_fields.items()}
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> Settings:
@@ -409,28 +382,152 @@ def resolve(written: Mapping[str, Any], configured: Mapping[str, Any]) -> Resolu
         if name not in known
     ]
     chosen = {name: value for name, value in {**configured, **written}.items() if name in known}
-    return Resolution(_validated(chosen, configured), warnings)
+    settings = _validated(chosen, configured)
+    if settings.job_definition and (unused := _unused(written, configured)):
+        warnings.append(
+            f"job_definition={settings.job_definition!r} has its own image and roles: {', '.join(unused)} "
+            f"has no effect and can be left out."
+        )
+    return Resolution(settings, warnings)
 
 
 def _validated(chosen: Mapping[str, Any], configured: Mapping[str, Any]) -> Settings:
     try:
-        return Settings.model_validate(dict(chosen))
+        settings = Settings.model_validate(dict(chosen))
     except ValidationError as error:
-        sentences = [_refusal(each, configured) for each in error.errors(include_url=False)]
-    raise SettingsError("\n".join(sentences))
+        # One sentence for each option, although what is wrong with it may have been found in several ways.
+        found = {each["loc"][0]: each for each in reversed(error.errors(include_url=False))}
+        sentences = [_refusal(each, configured) for each in reversed(found.values())]
+        raise SettingsError("\n".join(sentences)) from None
+    if conflicts := [_together(*each, settings, configured) for each in _conflicts(settings)]:
+        raise SettingsError("\n".join(conflicts))
+    return settings
 
 
 def _refusal(error: ErrorDetails, configured: Mapping[str, Any]) -> str:
     """Say in one sentence which option has which value, what the limit is and what would do."""
     name, value = str(error["loc"][0]), error["input"]
-    place = (
-        f" in [{CONFIG_SECTION}] of Covalent's configuration"
-        if name in configured and configured[name] == value
-        else ""
-    )
-    # Requirements are many lines, and one of them may be refused for the secret that it holds.
-    shown = name if error["type"] == "requirements" else f"{name}={value!r}"
+    place = _place(name, value, configured)
+    # Requirements and variables are many, and one of them may be refused for the secret that it holds.
+    shown = name if error["type"] in _UNSHOWN else f"{name}{_part(error)}={value!r}"
     return f"{shown}{place} is refused: {_rule(name, error)}."
+
+
+_UNSHOWN = {"requirements", "variables"}
+
+
+def _part(error: ErrorDetails) -> str:
+    """Return which part of an option is meant, such as `[0].path` of one that is a list of dicts."""
+    if len(error["loc"]) < 2 or not isinstance(error["loc"][1], int):
+        return ""
+    _, number, *keys = error["loc"]
+    return f"[{number}]" + "".join(f".{key}" for key in keys)
+
+
+def _place(name: str, value: Any, configured: Mapping[str, Any]) -> str:
+    if name in configured and configured[name] == value:
+        return f" in [{CONFIG_SECTION}] of Covalent's configuration"
+    return ""
+
+
+# --- what does not go together ----------------------------------------------------------------------------
+
+Conflict = tuple[Sequence[str], str]
+"""Options that do not go together, and how their sentence goes on."""
+
+_OF_A_DEFINITION = ("volumes", "secrets", "shared_memory", "ephemeral_storage", "assign_public_ip")
+"""What only a job definition can say, so that it cannot be given to one of the user's own."""
+
+_USED_WITHOUT_OWN_DEFINITION = (
+    *("ecr_repo_name", "container_image_uri", "base_image", "build_context", "requirements"),
+    *("install_covalent", "cpu_architecture", "batch_execution_role_name", "batch_job_role_name"),
+)
+"""What the making of images and definitions looks at."""
+
+
+def _conflicts(settings: Settings) -> Iterator[Conflict]:
+    yield from _fargate_sizes(settings) if settings.platform == "FARGATE" else _ec2_sizes(settings)
+    yield from _with_own_definition(settings) if settings.job_definition else _on_platform(settings)
+    if settings.scheduling_priority and not settings.share_identifier:
+        yield ["scheduling_priority"], ": it orders the jobs of a share; a share_identifier with it would do"
+    for name in sorted(settings.environment.keys() & settings.secrets.keys()):
+        yield ["secrets"], f": {name!r} is in environment too; leave it out of one of them"
+
+
+def _ec2_sizes(settings: Settings) -> Iterator[Conflict]:
+    if isinstance(settings.vcpu, float):
+        yield ["vcpu"], ": it must be a whole number; 1 or more would do"
+    elif settings.vcpu < 1:
+        yield ["vcpu"], ": the minimum is 1 vCPU; 1 or more would do"
+
+
+def _fargate_sizes(settings: Settings) -> Iterator[Conflict]:
+    if objection := fargate.objection(settings.vcpu, settings.memory_mib):
+        yield ["vcpu", "memory"], f" on Fargate: {objection}"
+        return
+    for each in settings.memory_on_oom:
+        if objection := fargate.objection(settings.vcpu, int(each * MIB_PER_GB)):
+            yield ["memory_on_oom"], f" on Fargate: {objection}"
+            break
+    if settings.num_gpus:
+        yield ["num_gpus"], " on Fargate: it has none; platform='EC2' would do"
+
+
+def _on_platform(settings: Settings) -> Iterator[Conflict]:
+    """Say what a definition for this platform cannot have."""
+    if settings.platform == "FARGATE":
+        yield from _on_fargate(settings)
+    else:
+        for name in ("ephemeral_storage", "assign_public_ip"):
+            if getattr(settings, name):
+                yield [name], " on EC2: it is Fargate's alone; platform='FARGATE' would do"
+    if settings.secrets and not settings.batch_execution_role_name:
+        yield ["secrets"], ": ECS reads them with the execution role; a batch_execution_role_name would do"
+    if any(each.iam for each in settings.volumes) and not settings.batch_job_role_name:
+        yield ["volumes"], ": 'iam' takes the job's role; a batch_job_role_name would do"
+
+
+def _on_fargate(settings: Settings) -> Iterator[Conflict]:
+    if settings.shared_memory:
+        yield ["shared_memory"], " on Fargate: it is EC2's alone; platform='EC2' would do"
+    if any(each.host for each in settings.volumes):
+        yield ["volumes"], f" on Fargate: it has no hosts, only EFS; [{VOLUME_EXAMPLE}] would do"
+    if not settings.batch_execution_role_name:
+        rule = "it pulls images and writes logs with that role alone; 'ecsTaskExecutionRole' would do"
+        yield ["batch_execution_role_name"], f" on Fargate: {rule}"
+
+
+def _with_own_definition(settings: Settings) -> Iterator[Conflict]:
+    for name in _OF_A_DEFINITION:
+        if getattr(settings, name):
+            rule = f"job_definition={settings.job_definition!r} has its own; leave one of the two out"
+            yield [name], f": {rule}"
+
+
+def _together(names: Sequence[str], rest: str, settings: Settings, configured: Mapping[str, Any]) -> str:
+    values = settings.model_dump(include=set(names))
+    shown = ", ".join(name if name == "secrets" else f"{name}={_plain(values[name])!r}" for name in names)
+    places = {_place(name, values[name], configured) for name in names}
+    return f"{shown}{places.pop() if len(places) == 1 else ''} is refused{rest}."
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as one would write it: 4 for 4.0."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _unused(written: Mapping[str, Any], configured: Mapping[str, Any]) -> list[str]:
+    """Return the options that somebody wrote beside a job definition of their own and that have no effect."""
+    return [
+        name
+        for name in _USED_WITHOUT_OWN_DEFINITION
+        if name in written and _place(name, written[name], configured) == ""
+    ]
+
+
+# --- the words of a refusal -------------------------------------------------------------------------------
 
 
 def _rule(name: str, error: ErrorDetails) -> str:
@@ -445,7 +542,9 @@ def _rule(name: str, error: ErrorDetails) -> str:
         return f"the maximum is {limits['le']}{unit_text}; {example} would do"
     if error["type"] == "int_from_float":
         return f"it must be a whole number; {example} would do"
-    if error["type"] in {"pattern", "memory", "requirements"}:
+    if error["type"] == "extra_forbidden":
+        return f"a volume has no such key; {', '.join(Volume.model_fields)} are all"
+    if error["type"] in {"pattern", "memory", "volume", *_UNSHOWN}:
         return error["msg"]
     return f"{error['msg'][0].lower()}{error['msg'][1:]}" + (f"; {example} would do" if example else "")
 

@@ -25,7 +25,7 @@ class Kind:
 
     dispatch_id: str
     definition_arn: str
-    """It stands for the image, the roles and the logging."""
+    """Or what the user calls a definition of their own; it stands for all that no submission says."""
     asked: tuple[Any, ...]
     rung: int = field(default=0, kw_only=True)
     """How often its tasks were submitted before."""

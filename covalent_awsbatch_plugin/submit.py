@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .contract import ENV_PAYLOAD, ENV_RUNG, EXIT_DUPLICATE, JOB_NAME_PREFIX
+from .contract import ENV_PAYLOAD, ENV_RUNG, EXIT_DUPLICATE, JOB_NAME_PREFIX, RUNTIME_COMMAND
 from .errors import DefinitionGoneError, SetupError, SubmissionError, UnclearSubmissionError
 from .job import Job, JobStatus
 from .pace import Lane
 from .refusals import error_message, refused_as
 from .session import Session
 from .settings import Settings
+from .variables import as_list
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +79,11 @@ def request(
 ) -> dict[str, Any]:
     """Return the SubmitJob request of one job, or of an array of `size` (2 to 10,000) children.
 
-    It is the same for all children, and far from AWS's limits of 30 KiB for the request and 8,192
-    characters for the overrides: what differs lies in the pack.
+    It is the same for all children: what differs lies in the pack. AWS's limits of 30 KiB for the request
+    and 8,192 characters for the overrides are kept, since the settings' own limits leave room for the rest.
     """
-    resources = [
-        {"type": "VCPU", "value": str(settings.vcpu)},
-        {"type": "MEMORY", "value": str(settings.memory_mib)},
-    ]
-    if settings.num_gpus > 0:
-        resources.append({"type": "GPU", "value": str(settings.num_gpus)})
     environment = {
+        **settings.environment,
         ENV_PAYLOAD: payload_uri,
         # ECS on EC2 does not tell a container its region.
         "AWS_REGION": region,
@@ -99,14 +95,38 @@ def request(
         "jobQueue": settings.batch_queue,
         "jobDefinition": definition_arn,
         "containerOverrides": {
-            "resourceRequirements": resources,
-            "environment": [{"name": name, "value": value} for name, value in environment.items()],
+            # A definition of the user's own runs something else.
+            **({"command": list(RUNTIME_COMMAND)} if settings.job_definition else {}),
+            "resourceRequirements": _resources(settings),
+            "environment": as_list(environment),
         },
         "retryStrategy": {"attempts": settings.retry_attempts, "evaluateOnExit": _rules(settings)},
         "timeout": {"attemptDurationSeconds": settings.time_limit},
         **({"arrayProperties": {"size": size}} if size > 1 else {}),
         **({"dependsOn": [each.to_aws() for each in depends_on]} if depends_on else {}),
+        **_labels(settings),
     }
+
+
+def _resources(settings: Settings) -> list[dict[str, str]]:
+    resources = [
+        {"type": "VCPU", "value": str(settings.vcpu)},
+        {"type": "MEMORY", "value": str(settings.memory_mib)},
+    ]
+    if settings.num_gpus > 0:
+        resources.append({"type": "GPU", "value": str(settings.num_gpus)})
+    return resources
+
+
+def _labels(settings: Settings) -> dict[str, Any]:
+    """Return to whom a job belongs and whose turn it is, as far as that was asked for."""
+    asked: dict[str, Any] = {
+        "tags": settings.tags,
+        "propagateTags": settings.propagate_tags,
+        "shareIdentifier": settings.share_identifier,
+        "schedulingPriorityOverride": settings.scheduling_priority,
+    }
+    return {name: value for name, value in asked.items() if value}
 
 
 def _rules(settings: Settings) -> list[dict[str, str]]:

@@ -117,7 +117,7 @@ class AWSBatch:
         if chunk_size < 1:
             raise ValueError(f"chunk_size={chunk_size} is refused: the minimum is 1")
         if chunk_size > 1:
-            calls = _chunked(function, items, chunk_size, self.settings.vcpu)
+            calls = _chunked(function, items, chunk_size, max(1, int(self.settings.vcpu)))
         else:
             once = pickled(function)
             calls = [

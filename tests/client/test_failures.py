@@ -320,7 +320,7 @@ def test_what_kept_it_from_being_submitted_is_the_cause(aws: AWS):
     for job in (nowhere.submit(lambda: 1), *nowhere.map(lambda number: number, range(2))):
         error = failure_of(job)
         assert type(error.__cause__) is errors.QueueError
-        assert str(error) == str(error.__cause__)
+        assert str(error) == f"{error.__cause__} `covalent-awsbatch doctor` looks at the whole set-up."
         assert error.job_id == ""
 
 

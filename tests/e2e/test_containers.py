@@ -483,3 +483,33 @@ async def test_without_an_engine_three_ways_lead_on_and_the_command_is_one_of_th
     program = [sys.executable, "-m", "covalent_awsbatch_plugin.cli"]
     await asyncio.to_thread(subprocess.run, [*program, *command[1:]], env=elsewhere, check=True)
     assert await answers(containers, **options)
+
+
+# --- what a container may have beside its function --------------------------------------------------------
+
+
+async def test_a_function_finds_its_shared_memory_and_its_volumes(containers: AWS, tmp_path: Path):
+    """Of an instance's directory and of EFS, where another job finds what one has left."""
+
+    def look(left: str) -> tuple[int, str, str, bool]:
+        import os
+        from pathlib import Path
+
+        size = os.statvfs("/dev/shm")
+        kept = Path("/mnt/efs/kept")
+        before = kept.read_text() if kept.exists() else ""
+        kept.write_text(left)
+        given = Path("/given/file").read_text()
+        return size.f_blocks * size.f_frsize >> 20, given, before, os.access("/given", os.W_OK)
+
+    (tmp_path / "file").write_text("from the host")
+    tmp_path.chmod(0o777)
+    volumes = [
+        {"efs": f"fs-{uuid.uuid4().hex[:17]}", "path": "/mnt/efs"},
+        {"host": str(tmp_path), "path": "/given", "read_only": True},
+    ]
+    executor = executor_for(containers, shared_memory=0.125, volumes=volumes)
+    answers = [await call(executor, look, each, dispatch_id=uuid.uuid4().hex) for each in ("one", "two")]
+    first, second = (each.get_deserialized() for each in answers)
+    assert first == (128, "from the host", "", False)
+    assert second == (128, "from the host", "one", False)

@@ -107,7 +107,7 @@ def test_build_prints_the_uri_alone_and_a_second_one_builds_nothing(image, engin
     assert (second.returncode, second.stdout) == (0, first.stdout)
     nothing, warning = second.stderr.splitlines()
     assert re.fullmatch(r"the registry has the image \S+ already: nothing was built", nothing)
-    assert warning == "container_image_uri is set: tasks run in that image, not in this"
+    assert warning == "container_image_uri is set: tasks run in its image, not in this"
     assert counted("registry", "PutManifest") == 1
 
     assert output_of_image(image, engine, uri) == "ready\n"

@@ -91,5 +91,6 @@ def test_the_server_shows_the_sentence_as_the_nodes_error(dispatch, aws):
 
     node = dispatch(ct.lattice(lambda: never(), executor="local", workflow_executor="local")).node("never")
     assert node["error"] == (
-        "The job queue 'no-such-queue' does not exist in us-east-1: create it, or correct batch_queue."
+        "The job queue 'no-such-queue' does not exist in us-east-1: create it, or correct batch_queue. "
+        "`covalent-awsbatch doctor` looks at the whole set-up."
     )

@@ -378,6 +378,21 @@ def test_cancel_reaches_tasks_that_have_not_started(dispatch):
     assert str(run.result().status) == "CANCELLED"
 
 
+def test_variables_and_tags_come_with_the_executor(dispatch, aws):
+    executor = ct.executor.AWSBatchExecutor(environment={"LAB": "seven"}, tags={"project": "x"})
+
+    @ct.electron(executor=executor)
+    def look():
+        import os
+
+        return os.environ["LAB"]
+
+    workflow = dispatch(lattice(lambda: look()))
+    assert workflow.value() == "seven"
+    (job,) = aws.jobs_of(workflow.id)
+    assert job["tags"] == {"project": "x"}
+
+
 def test_log_files_are_written_where_the_user_asked(dispatch, tmp_path):
     out, err = tmp_path / "deep" / "out.log", tmp_path / "err.log"
 

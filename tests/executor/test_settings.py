@@ -109,12 +109,12 @@ def test_a_misspelt_keyword_is_answered_with_the_valid_ones():
 
 
 def test_old_keys_of_the_configuration_are_warned_of_and_harmless(section):
-    section(share_identifier="x")
-    with pytest.warns(UserWarning, match="'share_identifier'"):
+    section(spot_price="x")
+    with pytest.warns(UserWarning, match="'spot_price'"):
         executor = AWSBatchExecutor(**get_config(CONFIG_SECTION))  # as Covalent itself does
-    assert not hasattr(executor, "share_identifier")
+    assert not hasattr(executor, "spot_price")
     with pytest.raises(UnknownOptionError):
-        AWSBatchExecutor(share_identifier="another value than the configuration's")
+        AWSBatchExecutor(spot_price="another value than the configuration's")
 
 
 def test_a_value_from_the_configuration_is_refused_by_its_place(section):

@@ -39,6 +39,7 @@ from covalent_awsbatch_plugin.errors import (
     SpotReclaimedError,
     TimeLimitError,
 )
+from covalent_awsbatch_plugin.explanation import SEE_DOCTOR
 from covalent_awsbatch_plugin.local.faults.effects import Refusal
 from covalent_awsbatch_plugin.local.faults.plan import Fault, JobFault, RequestFault
 from tests.local.driving import until
@@ -160,11 +161,13 @@ TAKEN_TWICE = [
 MAY_RUN_ON = (
     "\n\nThe job … was submitted, and may run on: when that is mended, its id finds it and its outcome."
 )
+DOCTOR = f" {SEE_DOCTOR}"
+DOCTOR_AT_THE_END = f"\n⋮\n  {SEE_DOCTOR}"
 NOT_ALLOWED = "User: … is not authorized to perform:"
 ACCOUNT = "(profile 'default', credentials file '…', region 'us-east-1', endpoint …)"
 RENEW = (
     "The security token included in the request is expired. Renew them, or correct `profile` or "
-    "`credentials`."
+    f"`credentials`.{DOCTOR}"
 )
 KILLED = (
     "The job was killed (SIGKILL): Essential container in task exited (exit code 137). Next step: if nobody "
@@ -605,7 +608,8 @@ REQUESTS = [
         [on("GetCallerIdentity", LOST_BEFORE)],
         JobFailedError,
         f"AWS did not answer {ACCOUNT}: could not ask AWS for the identity: Connection was closed before we "
-        'received a valid response from endpoint URL: "…". Check the network, `region` and `endpoint_url`.',
+        'received a valid response from endpoint URL: "…". Check the network, `region` and `endpoint_url`.'
+        f"{DOCTOR}",
         **NOT_SUBMITTED,
     ),
     Named("role-lookup-fails-once", "GetRole fails with HTTP 503.", [on("GetRole", AWAY, **FIRST)]),
@@ -648,7 +652,7 @@ BUCKET = [
         [on("HeadBucket", FORBIDDEN)],
         JobFailedError,
         f"The S3 bucket '…' is not open to these credentials {ACCOUNT}: it may belong to another account, or "
-        "s3:ListBucket is missing.",
+        f"s3:ListBucket is missing.{DOCTOR}",
         **NOT_SUBMITTED,
     ),
     Named("bucket-slow", "S3 takes its time for uploads.", [on("PutObject", SLOW, **BY_DRIVER)]),
@@ -672,7 +676,8 @@ BUCKET = [
         "These credentials may not write to the bucket.",
         [on("PutObject", FORBIDDEN, **BY_DRIVER)],
         JobFailedError,
-        "The S3 bucket '…' did not take the object '…': AccessDenied: Access Denied. Check s3:PutObject.",
+        "The S3 bucket '…' did not take the object '…': AccessDenied: Access Denied. Check s3:PutObject."
+        f"{DOCTOR}",
         **NOT_SUBMITTED,
     ),
     Named(
@@ -681,7 +686,7 @@ BUCKET = [
         [on("PutObject", EXPIRED, **BY_DRIVER, **PACK)],
         JobFailedError,
         "The S3 bucket '…' did not take the object '…': ExpiredToken: The provided token has expired. Check "
-        "s3:PutObject.",
+        f"s3:PutObject.{DOCTOR}",
         **NOT_SUBMITTED,
     ),
     Named(
@@ -748,7 +753,7 @@ BUCKET = [
         "The bucket is closed to the driver while the job runs, for minutes.",
         [on("ListObjectsV2", FORBIDDEN, **BY_DRIVER)],
         JobFailedError,
-        f"The outcomes in the bucket '…' cannot be listed: AccessDenied: Access Denied.{MAY_RUN_ON}",
+        f"The outcomes in the bucket '…' cannot be listed: AccessDenied: Access Denied.{DOCTOR}{MAY_RUN_ON}",
         submit=scene.a_task_that_waits,
         patience={"watch.ERROR_PATIENCE_S": 0.5},
     ),
@@ -1168,7 +1173,7 @@ STARTS = [
         f"The job could not get its image: there is no such repository or tag: {PULL_FAILED}Error response "
         "from daemon: manifest for … not found: manifest unknown: Requested image not found (no exit code). "
         "Next step: check container_image_uri if it is set; an image that was built for the task and deleted "
-        "since is built again by the next dispatch.",
+        f"since is built again by the next dispatch.{DOCTOR_AT_THE_END}",
         **NEVER_RAN,
     ),
     Named(
@@ -1237,7 +1242,7 @@ STARTS = [
         ImageUnreachableError,
         f"The job could not get its image: there is no route to the registry: {PULL_FAILED}{NO_ROUTE} (no "
         "exit code). Next step: give the subnets a NAT gateway or endpoints of ecr.api, ecr.dkr and S3 (on "
-        "Fargate assignPublicIp would do, too), and check container_image_uri if it is set.",
+        "Fargate assign_public_ip would do, too), and check container_image_uri if it is set.",
         **ONE_START,
     ),
     Named(
@@ -1322,7 +1327,7 @@ STARTS = [
         RoleOrSecretError,
         f"The job could not reach what its secrets, or the registry's login, come from: {NO_LOGIN} (no exit "
         "code). Next step: give the subnets a NAT gateway or endpoints of ecr.api, secretsmanager and ssm; "
-        "on Fargate assignPublicIp would do, too.",
+        "on Fargate assign_public_ip would do, too.",
         **ONE_START,
     ),
     Named(

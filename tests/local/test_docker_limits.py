@@ -158,9 +158,27 @@ def test_a_volume_without_a_host_path_lives_with_its_job(in_docker: Driver, engi
     assert engine.volumes.list(filters={"name": job["jobId"]}) == []
 
 
+def test_a_file_system_of_efs_outlives_its_jobs(in_docker: Driver) -> None:
+    def seen(script: str, read_only: bool = False, **efs: Any) -> list[str]:
+        volume = {"fileSystemId": "fs-0123abcd", "transitEncryption": "ENABLED", **efs}
+        return printed(
+            in_docker,
+            sh(script),
+            volumes=[{"name": "efs", "efsVolumeConfiguration": volume}],
+            mountPoints=[{"sourceVolume": "efs", "containerPath": "/mnt/efs", "readOnly": read_only}],
+        )
+
+    assert seen("mkdir -p /mnt/efs/lab; echo kept > /mnt/efs/lab/file; echo written") == ["written"]
+    read = "cat /mnt/efs/file; touch /mnt/efs/made 2>/dev/null || echo refused"
+    assert seen(read, read_only=True, rootDirectory="/lab") == ["kept", "refused"]
+    other = {"authorizationConfig": {"accessPointId": "fsap-0123abcd"}}
+    assert seen("ls /mnt/efs; echo empty", **other) == ["empty"]
+    assert seen("ls /mnt/efs; echo empty", fileSystemId="fs-4567") == ["empty"]
+
+
 @pytest.mark.parametrize(
     ("volumes", "what"),
-    [([], "no volume"), ([{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}], "efsVolume")],
+    [([], "no volume"), ([{"name": "v", "s3filesVolumeConfiguration": {"fileSystemArn": "arn"}}], "s3files")],
 )
 def test_a_volume_that_cannot_be_had_fails_the_start(in_docker: Driver, volumes: Any, what: str) -> None:
     points = [{"sourceVolume": "v", "containerPath": "/v"}]

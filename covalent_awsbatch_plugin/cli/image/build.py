@@ -45,8 +45,9 @@ def build(**options: Any) -> None:
             image = await provide(session, settings, who, made, report)
         for note in image.notes or (f"the registry has the image {made.tag} already: nothing was built",):
             console.out(note, highlight=False)
-        if settings.container_image_uri:
-            console.out("container_image_uri is set: tasks run in that image, not in this", highlight=False)
+        for option in ("container_image_uri", "job_definition"):
+            if getattr(settings, option):
+                console.out(f"{option} is set: tasks run in its image, not in this", highlight=False)
         return image.uri
 
     click.echo(asyncio.run(work()))

@@ -18,8 +18,8 @@ MIN_ENGINE_MEMORY_MIB = 6
 
 PERMISSIONS = {"READ": "r", "WRITE": "w", "MKNOD": "m"}
 
-ELSEWHERE = ("efsVolumeConfiguration", "s3filesVolumeConfiguration")
-"""Kinds of volumes that the local AWS does not have."""
+ELSEWHERE = ("s3filesVolumeConfiguration",)
+"""Kinds of volumes that the local AWS does not have; those of EFS are directories by now (`efs.py`)."""
 
 
 def container_name(launch: Launch) -> str:

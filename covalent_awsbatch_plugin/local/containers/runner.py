@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import requests
@@ -25,6 +26,7 @@ from ..jobs import Json
 from ..runner import OUT_OF_MEMORY, Exit, Launch
 from ..surroundings import Surroundings
 from . import guardian
+from .efs import with_directories
 from .engine import LABEL, connect, gone_is_fine
 from .errors import Step, failing_as
 from .images import Images, RegistryAuth
@@ -52,14 +54,18 @@ class Container:
 class DockerRunner:
     """Starts attempts as containers; must be used from one event loop."""
 
-    def __init__(self, surroundings: Surroundings, registry_auth: RegistryAuth = no_credentials) -> None:
+    def __init__(
+        self, surroundings: Surroundings, efs_directory: Path, registry_auth: RegistryAuth = no_credentials
+    ) -> None:
         """Connect to the engine; `registry_auth` knows the registries that the local AWS runs itself.
 
+        `efs_directory` holds what EFS has, a directory for each file system.
         Raises MissingProgram where no engine answers.
         """
         self._engine = connect()
         self._images = Images(self._engine, registry_auth)
         self._environment = surroundings.aws_environment
+        self._efs_directory = efs_directory
         self._labels = {LABEL: uuid4().hex}
         self._guardian = guardian.start(self._labels[LABEL], surroundings.registry_host)
 
@@ -79,6 +85,7 @@ class DockerRunner:
         self._engine.close()
 
     def _start(self, launch: Launch) -> Container:
+        launch = replace(launch, container=with_directories(launch.container, self._efs_directory))
         image = self._images.provide(launch.image, launch.wanted)
         stop_signal = (image["Config"] or {}).get("StopSignal") or "SIGTERM"
         container = Container(self._create(launch), stop_signal, list(task_volumes(launch).values()))
