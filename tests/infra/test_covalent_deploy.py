@@ -6,17 +6,14 @@ They run from what the package ships, since they leave Terraform's state beside 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-import toml
 
 from covalent_awsbatch_plugin.client import AWSBatch
 from covalent_awsbatch_plugin.covalent_deploy import ExecutorInfraDefaults, ExecutorPluginDefaults
@@ -24,21 +21,14 @@ from covalent_awsbatch_plugin.infra.parameters import InfraParameters
 from covalent_awsbatch_plugin.local.aws import LocalAWS
 from covalent_awsbatch_plugin.local.timing import Timing
 from tests.infra.account import Account
+from tests.infra.covalent_commands import INFRA, Covalent
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "covalent_awsbatch_plugin"
-INFRA = Path(PACKAGE, "assets", "infra")
 
 LEFT_BY_TERRAFORM = ["terraform.tfstate", "terraform.tfvars", "awsbatch.conf", ".terraform/providers.json"]
 
 STACK = "deployed"
-
-TERRAFORM_OF_OTHERS = """#!/bin/sh
-case "$*" in
-  *-json*) echo '{{"terraform_version": "{version}"}}' ;;
-  *) echo 'Terraform v{version}' ;;
-esac
-"""
 
 
 @pytest.fixture(scope="module")
@@ -61,50 +51,6 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def account() -> Iterator[Account]:
     with LocalAWS(empty=True, timing=Timing(start_delay_s=0.02)) as running:
         yield Account(running)
-
-
-class Covalent:
-    """Covalent's command line, with its configuration in a directory of its own."""
-
-    def __init__(self, shipped: Path, directory: Path) -> None:
-        self._directory = directory
-        shutil.copytree(shipped, directory / "site")
-        self.infra = directory / "site" / INFRA
-        self.configuration = directory / "config" / "covalent.conf"
-        self._programs = directory / "bin"
-        self._programs.mkdir()
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-            "HOME": str(directory),
-            "COVALENT_CONFIG_DIR": str(self.configuration.parent),
-            "COVALENT_EXECUTOR_DIR": "",
-            "PATH": f"{self._programs}:{os.environ['PATH']}",
-            "PYTHONPATH": str(directory / "site"),
-        }
-        stand_in = Path(__file__).with_name("stand_in_terraform.py")
-        self.put_program("terraform", f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
-        for name in ("docker", "git"):  # Covalent only looks whether they are there
-            self.put_program(name, "#!/bin/sh\n")
-
-    def put_program(self, name: str, script: str) -> None:
-        (self._programs / name).write_text(script)
-        (self._programs / name).chmod(0o755)
-
-    def __call__(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from covalent_dispatcher._cli.cli import cli; cli()", *words],
-            cwd=self._directory,  # the first on Python's path, before PYTHONPATH
-            env=self._environment | variables,
-            capture_output=True,
-            text=True,
-        )
-
-    def write_configuration(self, text: str) -> None:
-        self.configuration.parent.mkdir()
-        self.configuration.write_text(text)
-
-    def section(self) -> dict[str, Any]:
-        return dict(toml.load(self.configuration)["executors"]["awsbatch"])
 
 
 @pytest.fixture
@@ -161,7 +107,7 @@ def test_a_stack_comes_runs_a_job_and_goes(account: Account, covalent: Covalent)
 
 
 def test_what_covalent_stumbles_over_is_told_before_it_does(covalent: Covalent):
-    covalent.put_program("terraform", TERRAFORM_OF_OTHERS.format(version="1.11.4"))
+    covalent.put_terraform("1.11.4")
     done = covalent(
         *("deploy", "up", "awsbatch", "--region=us-east-1"),
         AWS_PROFILE="mine",
