@@ -10,6 +10,7 @@ AWSBatchError
 │   ├── QueueError            the job queue is missing, disabled or invalid
 │   ├── RoleError             an IAM role is missing
 │   ├── LogsError             CloudWatch Logs does not let us read
+│   ├── StackError            CloudFormation refuses the cloud set-up, or somebody else made it
 │   └── ImageError            there is no container image to run
 │       ├── NoEngineError     none is in the registry, and no Docker engine is here to build it
 │       ├── RegistryError     ECR does not let us look, log in or create the repository
@@ -94,6 +95,10 @@ class RoleError(SetupError):
 
 class LogsError(SetupError):
     """CloudWatch Logs does not let us read."""
+
+
+class StackError(SetupError):
+    """CloudFormation refuses the cloud set-up or fails with it, or the stack is somebody else's."""
 
 
 class ImageError(SetupError):

@@ -10,7 +10,9 @@ from covalent_awsbatch_plugin import __version__
 
 COMMANDS = {
     "cancel": "End jobs, or whole arrays.",
+    "doctor": "Look at the whole set-up, and say what mends what is wrong with it.",
     "image": "Make, look at and clear away the images that tasks run in.",
+    "infra": "Make, show and take away what an AWS account must have.",
     "job": "Tell everything about one job, or about a run.",
     "jobs": "List the newest jobs of the queue.",
     "local": "Run AWS Batch, S3, IAM, STS and Logs on this machine.",

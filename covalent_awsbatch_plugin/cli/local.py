@@ -61,6 +61,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     "docs/local-faults.md has all effects.",
 )
 @click.option("--python-path", multiple=True, help="Directory of importable code for jobs; repeatable.")
+@click.option("--empty", is_flag=True, help="Begin with nothing: no bucket, queue or role.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of TOML.")
 def command(
     port: int,
@@ -73,9 +74,10 @@ def command(
     state_dir: Path | None,
     faults: Path | None,
     python_path: tuple[str, ...],
+    empty: bool,
     as_json: bool,
 ) -> None:
-    """Run AWS Batch, S3, IAM, STS and Logs on this machine.
+    """Run AWS Batch, S3, IAM, STS, Logs and CloudFormation on this machine.
 
     Prints the settings for Covalent when it is ready, and stops on Ctrl-C with nothing left running.
     """
@@ -98,6 +100,7 @@ def command(
         python_path=python_path,
         runner=RunnerKind(runner),
         faults=Plan() if faults is None else _read_plan(faults),
+        empty=empty,
     )
     aws = _start(LocalAWS, options)
     try:

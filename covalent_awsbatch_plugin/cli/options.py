@@ -78,8 +78,14 @@ def settings_of(options: Mapping[str, Any], executor_options: Mapping[str, Any] 
     settings are left alone. Raises SettingsError for what AWS would refuse.
     """
     from covalent_awsbatch_plugin.configuration import configured
-    from covalent_awsbatch_plugin.settings import Settings, resolve
+    from covalent_awsbatch_plugin.settings import resolve
+
+    return resolve(given_of(options), {**configured(), **(executor_options or {})}).settings
+
+
+def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options that were given and are settings."""
+    from covalent_awsbatch_plugin.settings import Settings
 
     is_given = {name: value not in (None, "", ()) for name, value in options.items()}
-    given = {name: options[name] for name in Settings.model_fields if is_given.get(name)}
-    return resolve(given, {**configured(), **(executor_options or {})}).settings
+    return {name: options[name] for name in Settings.model_fields if is_given.get(name)}

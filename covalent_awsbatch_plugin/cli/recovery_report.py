@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from covalent_awsbatch_plugin.cli import summary
-from covalent_awsbatch_plugin.cli.text import iso, now, span
+from covalent_awsbatch_plugin.cli.text import iso, now, plural, span
 from covalent_awsbatch_plugin.plain_text import escaped
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def orphan_name(orphan: Orphan) -> str:
 
 def count(some: Sequence[Any], noun: str) -> str:
     """Return how many there are, such as `1 node` or `20 nodes`."""
-    return f"{len(some)} {noun}{'' if len(some) == 1 else 's'}"
+    return plural(len(some), noun)
 
 
 # --- for programs -------------------------------------------------------------------------------------------

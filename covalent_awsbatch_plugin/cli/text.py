@@ -19,6 +19,11 @@ def last_lines(text: str, count: int) -> list[str]:
     return text.splitlines()[-count:]
 
 
+def plural(number: int, noun: str) -> str:
+    """Return how many there are, such as `1 node` or `20 nodes`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def span(seconds: float) -> str:
     """Return a time in its two largest units, such as `3 min 20 s`, and below ten seconds to a tenth."""
     whole = max(0, round(seconds))
