@@ -12,6 +12,7 @@ from covalent_awsbatch_plugin.local.errors import ApiError, NotLocal, Throttled
 from covalent_awsbatch_plugin.local.jobs import Account, Json
 from covalent_awsbatch_plugin.local.operations.environments import (
     MEMORY_TAG,
+    machine_has,
     new_environment,
 )
 from covalent_awsbatch_plugin.local.operations.providers import providers
@@ -109,6 +110,7 @@ def _add_queue(store: Store, account: Account, name: str) -> None:
             "computeResources": resources,
             "tags": {MEMORY_TAG: str(UNLIMITED)},
         },
+        machine_has(),
     )
     queue = new_queue(account, {"jobQueueName": name, "priority": 1}, [environment], [1])
     environment.status = queue.status = "VALID"

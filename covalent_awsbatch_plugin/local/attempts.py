@@ -11,6 +11,7 @@ from enum import Enum
 from .jobs import Account, Attempt, ComputeEnvironment, Job
 from .logstream import OpensLogs
 from .runner import Launch, Runner, Running, StartFailure
+from .secrets import ReadSecret, secret_variables
 
 CONTAINER_EXITED = "Essential container in task exited"
 """AWS's statusReason for every container that ran to an end, successful ones included."""
@@ -118,6 +119,7 @@ async def run_attempt(
     live: Live,
     runner: Runner,
     logs: OpensLogs,
+    read_secret: ReadSecret,
     start_delay_s: float,
     on_running: Callable[[], None],
 ) -> Ending:
@@ -126,8 +128,9 @@ async def run_attempt(
     if live.cause is not None:
         return _ending(live.cause, None, None)
     try:
+        secrets = secret_variables(job.spec.container, read_secret)
         sink = logs.open(job.spec.container, live.attempt.log_stream_name)
-        live.running = await runner.start(launch(job, live, sink.write))
+        live.running = await runner.start(launch(job, live, secrets, sink.write))
     except StartFailure as failure:
         if live.cause is not None:
             return _ending(live.cause, None, None)
@@ -156,8 +159,8 @@ def _ending(cause: Cause | None, exit_code: int | None, reason: str | None) -> E
     return Ending(cause.text, exit_code, reason, retryable=False)
 
 
-def launch(job: Job, live: Live, output: Callable[[bytes], None]) -> Launch:
-    """Return what the runner is to start: the job's container and AWS's own variables."""
+def launch(job: Job, live: Live, secrets: dict[str, str], output: Callable[[bytes], None]) -> Launch:
+    """Return what the runner is to start: the job's container, its secrets and AWS's own variables."""
     container, attempt = job.spec.container, live.attempt
     user = {each["name"]: each.get("value", "") for each in container.get("environment", [])}
     return Launch(
@@ -165,7 +168,7 @@ def launch(job: Job, live: Live, output: Callable[[bytes], None]) -> Launch:
         attempt=attempt.number,
         image=container.get("image", ""),
         command=list(container.get("command", [])),
-        environment=user | _batch_environment(job, attempt),
+        environment=user | secrets | _batch_environment(job, attempt),
         cpu_units=job.spec.demand.cpu_units,
         memory_mib=job.spec.demand.memory_mib,
         container=container,

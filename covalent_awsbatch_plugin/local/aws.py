@@ -3,8 +3,9 @@
     with LocalAWS() as aws:
         client = boto3.client("batch", endpoint_url=aws.endpoint_url, region_name=aws.region, …)
 
-It runs on a loopback port in a thread of this process. S3, IAM, STS and Logs are shared by all
-instances of one process (moto keeps them there) and forgotten when the last one stops.
+It runs on a loopback port in a thread of this process. What moto serves (S3, IAM, STS, Logs, EC2 …) is
+shared by all instances of one process (moto keeps it there) and forgotten when the last one stops; jobs,
+queues and stacks belong to one instance.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import uvicorn
 from . import defaults, moto_services
 from .api import BatchApi
 from .calls import CallCounts
+from .cloudformation.clients import Clients
+from .cloudformation.operations import StackOperations
 from .containers.runner import DockerRunner, no_credentials
 from .control import Control
 from .engine import Engine
@@ -39,12 +42,16 @@ from .faults.requests import RequestFaults
 from .jobs import Account, Json
 from .logstream import LogStreams, MotoLogs
 from .model import batch_model
+from .operations.environments import machine_has
 from .operations.providers import providers
 from .process_runner import ProcessRunner
+from .query import QueryApi
 from .registry import ecr
 from .registry.ecr import Registry
 from .runner import Runner, RunnerKind
+from .secrets import MotoSecrets
 from .server import LocalApp
+from .simulation import PolicySimulation
 from .store import Store
 from .surroundings import Surroundings
 from .throttle import BatchThrottle
@@ -65,7 +72,8 @@ class Options:
 
     `port` 0 takes a free one. `time_scale` divides time limits and the grace after SIGTERM.
     `python_path` holds directories of importable code for jobs that are processes. Without a `state_dir`
-    there is a temporary one, gone when the local AWS stops. `faults` is the plan with which it starts.
+    there is a temporary one, gone when the local AWS stops. `faults` is the plan with which it starts. An
+    `empty` one makes nothing by itself; what others in this process have in moto's services it has too.
     """
 
     port: int = 0
@@ -79,6 +87,7 @@ class Options:
     runner: RunnerKind = RunnerKind.PROCESS
     account: Account = field(default_factory=Account)
     faults: Plan = field(default_factory=Plan)
+    empty: bool = False
 
 
 class LocalAWS:
@@ -112,7 +121,7 @@ class LocalAWS:
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._state_dir = _state_dir(self.options.state_dir)
         self.settings = defaults.write_settings(
-            self._state_dir, self.endpoint_url, self.region, self.options.runner
+            self._state_dir, self.endpoint_url, self.region, self.options.runner, self.options.empty
         )
         ready: Future[None] = Future()
         _count_running(1)
@@ -207,7 +216,8 @@ class LocalAWS:
             await self._serve_with(registry, counts, ready)
 
     async def _serve_with(self, registry: Registry | None, counts: CallCounts, ready: Future[None]) -> None:
-        engine, app = self._build(registry, counts)
+        stacks = self._new_stacks()
+        engine, app = self._build(registry, counts, stacks)
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -222,6 +232,7 @@ class LocalAWS:
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            await stacks.close()
             await engine.close()
             moto_services.close(app.others)
 
@@ -239,20 +250,39 @@ class LocalAWS:
     def _new_runner(self, registry: Registry | None) -> Runner:
         if self.options.runner is RunnerKind.PROCESS:
             return ProcessRunner(self._jobs_dir, self._surroundings, removed_at_end=self._temporary_dir)
-        return DockerRunner(self._surroundings, no_credentials if registry is None else registry.credentials)
+        credentials = no_credentials if registry is None else registry.credentials
+        return DockerRunner(self._surroundings, self._state_dir / "efs", credentials)
 
-    def _build(self, registry: Registry | None, counts: CallCounts) -> tuple[Engine, LocalApp]:
+    def _new_stacks(self) -> StackOperations:
+        clients = Clients(self.options.account, self.endpoint_url)
+        return StackOperations(clients, self.options.timing.settle_delay_s)
+
+    def _build(
+        self, registry: Registry | None, counts: CallCounts, stacks: StackOperations
+    ) -> tuple[Engine, LocalApp]:
         options = self.options
         batch_model()
         logs = LogStreams(MotoLogs(moto_services.backend("logs", options.account)))
         engine = Engine(options.account, self._new_runner(registry), logs, options.timing)
+        engine.read_secret = MotoSecrets(
+            partial(moto_services.backend, "secretsmanager", options.account),
+            partial(moto_services.backend, "ssm", options.account),
+        )
         store = Store(engine.jobs, engine.placement.queues)
         requests = RequestFaults(self._transports, partial(moto_services.halve_object, options.account))
         answers = Answers()
         self._faults = InForce(engine, requests, answers, options.faults)
-        defaults.create_resources(options.account, store, options.vcpus, options.memory_mib)
+        machine = machine_has(options.vcpus, options.memory_mib)
+        moto_services.create_user(options.account, defaults.USER)
+        if not options.empty:
+            defaults.create_resources(options.account, store, machine)
+        iam = PolicySimulation(moto_services.backend("iam", options.account, "aws"))
         app = LocalApp(
-            batch=BatchApi(providers(engine, store, answers)),
+            batch=BatchApi(providers(engine, store, answers, machine)),
+            queries={
+                "cloudformation": QueryApi("cloudformation", [stacks]),
+                "iam": QueryApi("iam", [iam], partial=True),
+            },
             others=moto_services.moto_app(),
             control=Control(engine, counts, self._faults, registry),
             faults=requests,

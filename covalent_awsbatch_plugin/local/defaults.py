@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from . import moto_services
-from .jobs import Account, Json
+from .jobs import CPU_UNITS_PER_VCPU, Account, Demand, Json
 from .logstream import DEFAULT_GROUP
-from .operations.environments import MEMORY_TAG, machine_memory_mib, new_environment
+from .operations.environments import MEMORY_TAG, new_environment
 from .operations.queues import new_queue
 from .runner import RunnerKind
 from .store import Store
@@ -20,18 +19,31 @@ NAME = "covalent-awsbatch-local"
 JOB_ROLE = f"{NAME}-job"
 EXECUTION_ROLE = f"{NAME}-execution"
 
+INSTANCE_PROFILE = "ecsInstanceRole"
+
+USER = "local"
+"""Who uses the local AWS, by whatever access key."""
+
 CREDENTIALS = "[default]\naws_access_key_id = local\naws_secret_access_key = local\n"
 
 
-def write_settings(state_dir: Path, endpoint_url: str, region: str, runner: RunnerKind) -> Json:
+NO_IMAGE = {"container_image_uri": f"local/python:{sys.version_info.major}.{sys.version_info.minor}"}
+"""Jobs without containers need only the name of an image."""
+
+
+def write_settings(state_dir: Path, endpoint_url: str, region: str, runner: RunnerKind, empty: bool) -> Json:
     """Write the credentials file and return what goes into Covalent's `[executors.awsbatch]`."""
     credentials = state_dir / "credentials"
     credentials.write_text(CREDENTIALS)
-    return {
+    place = {
         "endpoint_url": endpoint_url,
         "region": region,
         "credentials": str(credentials),
         "profile": "default",
+    }
+    if empty:
+        return place | (NO_IMAGE if runner is RunnerKind.PROCESS else {})
+    return place | {
         "s3_bucket_name": NAME,
         "batch_queue": NAME,
         "batch_job_role_name": JOB_ROLE,
@@ -45,20 +57,21 @@ def write_settings(state_dir: Path, endpoint_url: str, region: str, runner: Runn
 
 
 def _image_settings(runner: RunnerKind) -> Json:
-    """Return where images go; jobs without containers need only the name of one."""
+    """Return where images go."""
     if runner is RunnerKind.DOCKER:
         # The empty image is written out, so that it wins over one that was configured before.
         return {"ecr_repo_name": NAME, "container_image_uri": ""}
-    return {"container_image_uri": f"local/python:{sys.version_info.major}.{sys.version_info.minor}"}
+    return NO_IMAGE
 
 
-def create_resources(account: Account, store: Store, vcpus: int | None, memory_mib: int | None) -> None:
-    """Create what the settings name; None stands for all that the machine has."""
+def create_resources(account: Account, store: Store, machine: Demand) -> None:
+    """Create what the settings name, with all that jobs may use of the machine."""
     moto_services.create_bucket(account, NAME)
     moto_services.create_log_group(account, DEFAULT_GROUP)
-    moto_services.create_task_role(account, JOB_ROLE)
-    moto_services.create_task_role(account, EXECUTION_ROLE)
-    environment = new_environment(account, _environment_request(vcpus, memory_mib))
+    moto_services.create_role(account, JOB_ROLE, moto_services.TASKS)
+    moto_services.create_role(account, EXECUTION_ROLE, moto_services.TASKS)
+    moto_services.create_instance_profile(account, INSTANCE_PROFILE)
+    environment = new_environment(account, _environment_request(machine), machine)
     environment.status = "VALID"
     store.environments[NAME] = environment
     queue = new_queue(account, {"jobQueueName": NAME, "priority": 1}, [environment], [1])
@@ -66,19 +79,19 @@ def create_resources(account: Account, store: Store, vcpus: int | None, memory_m
     store.queues[NAME] = queue
 
 
-def _environment_request(vcpus: int | None, memory_mib: int | None) -> Json:
+def _environment_request(machine: Demand) -> Json:
     return {
         "computeEnvironmentName": NAME,
         "type": "MANAGED",
         "computeResources": {
             "type": "EC2",
             "minvCpus": 0,
-            "maxvCpus": vcpus if vcpus is not None else os.cpu_count() or 1,
+            "maxvCpus": machine.cpu_units // CPU_UNITS_PER_VCPU,
             "desiredvCpus": 0,
             "instanceTypes": ["optimal"],
-            "instanceRole": "ecsInstanceRole",
+            "instanceRole": INSTANCE_PROFILE,
             "subnets": [],
             "securityGroupIds": [],
         },
-        "tags": {MEMORY_TAG: str(memory_mib if memory_mib is not None else machine_memory_mib())},
+        "tags": {MEMORY_TAG: str(machine.memory_mib)},
     }

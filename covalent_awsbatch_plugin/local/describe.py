@@ -47,6 +47,8 @@ def job_detail(job: Job) -> Json:
         parameters=spec.parameters,
         tags=job.tags,
         propagateTags=spec.propagate_tags or False,
+        shareIdentifier=spec.share_identifier,
+        schedulingPriority=spec.scheduling_priority,
         platformCapabilities=spec.definition.platform_capabilities,
         eksAttempts=[],
         container=container_detail(job),
@@ -69,6 +71,7 @@ def job_summary(job: Job) -> Json:
         container=_summary_container(job),
         arrayProperties=array_properties(job),
         jobDefinition=job.spec.definition.arn,
+        shareIdentifier=job.spec.share_identifier,
         **_requests(job),
     )
 
@@ -174,6 +177,7 @@ def queue_detail(queue: JobQueue) -> Json:
             for order, environment in zip(queue.orders, queue.environments, strict=True)
         ],
         serviceEnvironmentOrder=[],
+        schedulingPolicyArn=queue.scheduling_policy_arn,
         jobQueueType="ECS_FARGATE" if any(each.fargate for each in queue.environments) else "ECS",
         tags=queue.tags,
         jobStateTimeLimitActions=queue.time_limit_actions,

@@ -31,6 +31,7 @@ from .logstream import OpensLogs
 from .placement import Placement
 from .retry import should_retry
 from .runner import Runner
+from .secrets import ReadSecret, no_secrets
 from .timing import Timing
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Engine:
     logs: OpensLogs
     timing: Timing = field(default_factory=Timing)
     listeners: list[Listener] = field(default_factory=list)
+    read_secret: ReadSecret = no_secrets
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -212,7 +214,13 @@ class Engine:
         """Take one attempt from STARTING to its end and decide what becomes of the job."""
         try:
             ending = await run_attempt(
-                job, live, self.runner, self.logs, self.timing.start_delay_s, lambda: self._running(job, live)
+                job,
+                live,
+                self.runner,
+                self.logs,
+                self.read_secret,
+                self.timing.start_delay_s,
+                lambda: self._running(job, live),
             )
         except Exception as error:
             logger.exception("the local AWS could not run job %s", job.id)

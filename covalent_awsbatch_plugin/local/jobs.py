@@ -160,8 +160,19 @@ class JobQueue:
     status: str = "CREATING"
     tags: dict[str, str] = field(default_factory=dict)
     time_limit_actions: list[Json] = field(default_factory=list)
+    scheduling_policy_arn: str | None = None
     runnable: OrderedDict[str, Job] = field(default_factory=OrderedDict)
     jobs: list[Job] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class SchedulingPolicy:
+    """How a queue is meant to share its capacity: `fairshare` is the request's `fairsharePolicy`."""
+
+    name: str
+    arn: str
+    fairshare: Json = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,6 +202,8 @@ class JobSpec:
     depends_on: tuple[Json, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
     propagate_tags: bool | None = None
+    share_identifier: str | None = None
+    scheduling_priority: int | None = None
     start_error: str | None = None
 
 

@@ -24,8 +24,8 @@ SCALARS: dict[str, tuple[type, ...]] = {
     "timestamp": (int, float),
 }
 
-LENIENT_ENUMS = frozenset({"RetryAction"})
-"""Enums that AWS takes in any case."""
+LENIENT_ENUMS = frozenset({"ResourceStatus", "RetryAction"})
+"""Enums that AWS does not keep to: it takes actions in any case, and tells other states of a stack."""
 
 LENIENT_REQUIRED = frozenset({("JobDetail", "startedAt")})
 """Members that the model calls required and AWS leaves out: a job that never ran has no start."""

@@ -1,4 +1,4 @@
-"""S3, IAM, STS and Logs, as moto has them, behind one ASGI application.
+"""S3, IAM, STS, Logs, EC2 and all else that moto has, behind one ASGI application.
 
 Moto keeps its state in this process, once for all servers in it.
 """
@@ -21,6 +21,7 @@ from moto.core.request import (
 )
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from .bucket_policies import heed_conditions
 from .jobs import Account
 
 THREADS = 16
@@ -29,20 +30,16 @@ THREADS = 16
 NOT_FROM_MOTO = ("batch", "batch_simple", None)
 """Moto's own Batch must not be mistaken for ours; None is what moto calls a service that it does not know."""
 
-TASK_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "ecs-tasks.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+TASKS, INSTANCES = "ecs-tasks.amazonaws.com", "ec2.amazonaws.com"
+"""Who may have a role."""
+
+ANY_KEY_ID = "AKIAEXAMPLE"
+"""What moto takes every access key for that does not look like one of AWS's."""
 
 
 def moto_app() -> Any:
     """Return moto as an ASGI application that serves requests in a bounded number of threads."""
+    heed_conditions()
     return WSGIMiddleware(_with_raw_path(DomainDispatcherApplication(_create_app)), workers=THREADS)
 
 
@@ -101,11 +98,34 @@ def halve_object(account: Account, bucket: str, key: str) -> None:
     written.set_metadata(dict(whole.metadata))
 
 
-def create_task_role(account: Account, name: str) -> None:
-    """Create a role that ECS tasks may assume, unless it exists."""
+def create_user(account: Account, name: str) -> None:
+    """Create a user who may do everything, and whom everybody is that IAM does not know, unless it exists."""
+    iam = backend("iam", account, "aws")
+    if name not in iam.users:
+        iam.create_user(account.region, name)
+        iam.put_user_policy(name, "everything", _policy(Action="*", Resource="*"))
+        iam.create_access_key(name).access_key_id = ANY_KEY_ID
+
+
+def create_role(account: Account, name: str, service: str) -> None:
+    """Create a role that a service may assume and that may do everything, unless it exists."""
     iam = backend("iam", account, "aws")
     if all(role.name != name for role in iam.roles.values()):
-        iam.create_role(name, json.dumps(TASK_TRUST), "/", None, "", [], 3600)
+        trust = _policy(Principal={"Service": service}, Action="sts:AssumeRole")
+        iam.create_role(name, trust, "/", None, "", [], 3600)
+        iam.put_role_policy(name, "everything", _policy(Action="*", Resource="*"))
+
+
+def create_instance_profile(account: Account, name: str) -> None:
+    """Create an instance profile with a role of its name, unless it exists."""
+    create_role(account, name, INSTANCES)
+    iam = backend("iam", account, "aws")
+    if name not in iam.instance_profiles:
+        iam.create_instance_profile(name, "/", [name])
+
+
+def _policy(**statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
 
 
 def create_log_group(account: Account, name: str) -> None:

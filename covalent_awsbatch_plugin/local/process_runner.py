@@ -2,7 +2,8 @@
 
 An attempt gets a private directory (its working directory, HOME and TMPDIR), a process group of its
 own, and the environment of `_environment`. The image of the job definition is not used, and memory
-is not limited: RLIMIT_AS counts address space, which a Python program reserves far beyond its use.
+is not limited: RLIMIT_AS counts address space, which a Python program reserves far beyond its use. The
+size of /dev/shm is the machine's, and there are no volumes but directories of the machine at their own paths.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from . import guardian
 from .guarded import Guardian
+from .jobs import Json
 from .runner import Exit, Launch, StartFailure
 from .surroundings import Surroundings
 
@@ -54,6 +56,7 @@ class ProcessRunner:
         """
         if not launch.command:
             raise StartFailure("CannotStartContainerError: no command specified")
+        _check_volumes(launch.container)
         directory = self._directory / f"{launch.job_id.replace(':', '-')}-{launch.attempt}"
         (directory / "site-packages").mkdir(parents=True)
         environment = _environment(self._surroundings, directory) | launch.environment
@@ -172,6 +175,19 @@ class RunningProcess:
         guardian.signal_group(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._ended.set_result(None)
+
+
+def _check_volumes(container: Json) -> None:
+    """Refuse volumes that a process cannot have; a directory at its own path it has anyway."""
+    sources = {
+        each["name"]: (each.get("host") or {}).get("sourcePath") for each in container.get("volumes", [])
+    }
+    for point in container.get("mountPoints", []):
+        if sources.get(point["sourceVolume"]) != point["containerPath"]:
+            raise StartFailure(
+                f"CannotCreateVolumeError: the local AWS runs jobs as processes, which cannot have "
+                f"{point['sourceVolume']} at {point['containerPath']}; start it with --runner docker"
+            )
 
 
 def _spawn(command: list[str], directory: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -16,6 +16,7 @@ from .jobs import CPU_UNITS_PER_VCPU, Demand, Json
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 EXIT_PATTERN = re.compile(r"[A-Za-z0-9.:\s]*\*?")
 EXIT_CODE_PATTERN = re.compile(r"[0-9]*\*?")
+SHARE_PATTERN = re.compile(r"[A-Za-z0-9]{1,255}\*?")
 PLACEHOLDER = re.compile(r"Ref::(\S+)")
 
 SUBMIT_REQUEST_KIB = 30
@@ -30,6 +31,8 @@ MIN_MEMORY_MIB = 4
 MAX_TAGS = 50
 MAX_REASON_CHARACTERS = 1024
 RESERVED_PREFIX = "AWS_BATCH"
+RESERVED_TAG_PREFIX = "aws:"
+MAX_SCHEDULING_PRIORITY = 9999
 
 FARGATE_MEMORY_MIB: dict[float, Iterable[int]] = {
     0.25: (512, 1024, 2048),
@@ -114,9 +117,24 @@ def check_command(command: Iterable[str]) -> None:
 
 
 def check_tags(tags: dict[str, str]) -> None:
-    """Refuse more tags than AWS allows on a resource (own wording)."""
+    """Refuse more tags than AWS allows on a resource, and its own prefix (own wording)."""
     if len(tags) > MAX_TAGS:
         raise refused(f"A resource must not have more than {MAX_TAGS} tags")
+    for key in tags:
+        if key.lower().startswith(RESERVED_TAG_PREFIX):
+            raise refused(f"Tag key {key} uses the reserved prefix {RESERVED_TAG_PREFIX}")
+
+
+def check_share_identifier(identifier: str) -> None:
+    """Refuse an identifier of other characters than AWS documents (own wording)."""
+    if SHARE_PATTERN.fullmatch(identifier) is None:
+        raise refused("shareIdentifier should match valid pattern")
+
+
+def check_scheduling_priority(priority: int) -> None:
+    """Refuse a priority outside AWS's limits (own wording)."""
+    if not 0 <= priority <= MAX_SCHEDULING_PRIORITY:
+        raise refused(f"schedulingPriority must be between 0 and {MAX_SCHEDULING_PRIORITY}")
 
 
 def check_reason(reason: str) -> None:

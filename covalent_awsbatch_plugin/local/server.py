@@ -1,4 +1,6 @@
-"""The local AWS as one ASGI application: Batch and, with containers, ECR from here, the rest from moto.
+"""The local AWS as one ASGI application: Batch, CloudFormation and ECR from here, the rest from moto.
+
+ECR is moto's too where jobs are processes.
 
 Beside AWS's own interfaces it has switches for tests, without authentication, under `/_local/`:
 
@@ -34,6 +36,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,6 +52,7 @@ from .control import Control
 from .errors import ApiError, NotLocal, Throttled
 from .faults.requests import RequestFaults
 from .model import find_operation
+from .query import QueryApi, refused
 from .registry.ecr import Registry
 from .throttle import BatchThrottle
 
@@ -63,6 +67,7 @@ class LocalApp:
     """Routes each request by the service it is signed for, or by its path, through the plan of faults."""
 
     batch: BatchApi
+    queries: Mapping[str, QueryApi]
     others: ASGIApp
     control: Control
     faults: RequestFaults
@@ -91,6 +96,9 @@ class LocalApp:
             return self._serve_batch
         if self.registry is not None and call.service == "ecr":
             return partial(self._serve_ecr, self.registry, call)
+        query = self.queries.get(call.service)
+        if query is not None and query.serves(call.operation):
+            return partial(self._serve_query, query, call)
         return self.others
 
     async def _serve_batch(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,6 +126,15 @@ class LocalApp:
         else:
             answer = await registry.api.answer(call.operation, await request.body())
         await _response(answer)(scope, receive, send)
+
+    async def _serve_query(
+        self, api: QueryApi, call: Call, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        request = Request(scope, receive)
+        if _is_too_large(request):
+            await refused(TOO_LARGE)(scope, receive, send)
+        else:
+            await api.answer(call.operation, await request.body())(scope, receive, send)
 
 
 async def _named(request: Request, receive: Receive) -> tuple[Call, Receive]:

@@ -1,4 +1,4 @@
-"""Find definitions, queues, compute environments and taggable resources by name or ARN."""
+"""Find definitions, queues, compute environments, policies and taggable resources by name or ARN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .errors import ApiError
-from .jobs import ComputeEnvironment, Job, JobDefinition, JobQueue
+from .jobs import ComputeEnvironment, Job, JobDefinition, JobQueue, SchedulingPolicy
 
 
 @dataclass
@@ -17,6 +17,7 @@ class Store:
     queues: dict[str, JobQueue]
     environments: dict[str, ComputeEnvironment] = field(default_factory=dict)
     definitions: dict[str, list[JobDefinition]] = field(default_factory=dict)
+    policies: dict[str, SchedulingPolicy] = field(default_factory=dict)
 
     def queue(self, name_or_arn: str) -> JobQueue | None:
         """Return a queue, None where there is none."""
@@ -25,6 +26,11 @@ class Store:
     def environment(self, name_or_arn: str) -> ComputeEnvironment | None:
         """Return a compute environment, None where there is none."""
         return self.environments.get(resource_name(name_or_arn))
+
+    def policy(self, arn: str) -> SchedulingPolicy | None:
+        """Return a scheduling policy, None where there is none; AWS knows these by their ARNs alone."""
+        found = self.policies.get(resource_name(arn))
+        return found if found is not None and found.arn == arn else None
 
     def revision(self, reference: str) -> JobDefinition | None:
         """Return the revision that `name:revision` or its ARN names, active or not."""
@@ -59,7 +65,7 @@ class Store:
         """Return the tags of a resource, to be read or changed; None where it is unknown or takes none."""
         kind = arn.split(":", 5)[-1].partition("/")[0]
         name = resource_name(arn)
-        found: Job | JobQueue | ComputeEnvironment | JobDefinition | None = None
+        found: Job | JobQueue | ComputeEnvironment | JobDefinition | SchedulingPolicy | None = None
         if kind == "job" and name in self.jobs and self.jobs[name].parent is None:
             found = self.jobs[name]
         elif kind == "job-queue":
@@ -68,6 +74,8 @@ class Store:
             found = self.environments.get(name)
         elif kind == "job-definition":
             found = self.revision(arn)
+        elif kind == "scheduling-policy":
+            found = self.policies.get(name)
         return None if found is None else found.tags
 
 

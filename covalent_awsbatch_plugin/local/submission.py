@@ -45,6 +45,8 @@ def build_spec(request: Json, definition: JobDefinition, queue: JobQueue, jobs: 
         depends_on=tuple(request.get("dependsOn", ())),
         tags=request.get("tags", {}),
         propagate_tags=request.get("propagateTags", definition.propagate_tags),
+        share_identifier=request.get("shareIdentifier"),
+        scheduling_priority=request.get("schedulingPriorityOverride", definition.scheduling_priority),
         start_error=_start_error(request, definition),
     )
 
@@ -93,18 +95,29 @@ def _check_dependency(dependency: Json, array_size: int | None, jobs: Mapping[st
 def _check_queue(request: Json, definition: JobDefinition, queue: JobQueue) -> None:
     if queue.state != "ENABLED" or queue.status not in ("VALID", "UPDATING"):
         raise refused(f"JobQueue {queue.arn} is not in ENABLED state and VALID status")  # own wording
-    if "shareIdentifier" in request or "schedulingPriorityOverride" in request:
-        raise refused(
-            # The missing blank is AWS's.
-            "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with "
-            "fair share scheduling policy."
-        )
+    _check_share(request, queue)
     fargate = is_fargate(definition)
     if any(environment.fargate is not fargate for environment in queue.environments):
         platform = "FARGATE" if fargate else "EC2"
         raise refused(
             f"Job Queue is attached to Compute Environment that can not run Jobs with capability {platform}."
         )
+
+
+def _check_share(request: Json, queue: JobQueue) -> None:
+    is_shared = "shareIdentifier" in request
+    if queue.scheduling_policy_arn is None:
+        if is_shared or "schedulingPriorityOverride" in request:
+            raise refused(
+                # The missing blank is AWS's.
+                "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with "
+                "fair share scheduling policy."
+            )
+        return
+    if not is_shared:  # own wording, as all that follows
+        raise refused("Job without shareIdentifier cannot be submitted to job queue with fair share policy.")
+    rules.check_share_identifier(request["shareIdentifier"])
+    rules.check_scheduling_priority(request.get("schedulingPriorityOverride", 0))
 
 
 def merge_overrides(definition: JobDefinition, overrides: Json) -> Json:

@@ -71,7 +71,7 @@ class Driver:
     def __init__(self, aws: LocalAWS, image: str = "local/image") -> None:
         self.aws = aws
         self.image = image
-        self.queue = aws.settings["batch_queue"]
+        self.queue = aws.settings.get("batch_queue", "")
         self.batch = client(aws, "batch")
         self.logs = client(aws, "logs")
         self.s3 = client(aws, "s3")

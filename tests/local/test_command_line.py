@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from covalent_awsbatch_plugin import __version__
 from covalent_awsbatch_plugin.cli import main
+from tests.infra.account import Account
 
 from .driving import call, until
 from .program import COMMAND, ROOT
@@ -95,6 +97,21 @@ def test_it_prints_settings_to_copy(start: Any) -> None:
     assert program.end(signal.SIGTERM) == 0
 
 
+def test_an_empty_one_has_settings_for_its_place_and_nothing_but_the_default_network(start: Any) -> None:
+    info = json.loads(start("--empty", "--json").line())
+    place = {"endpoint_url", "region", "credentials", "profile"}
+    assert set(info["settings"]) == place | {"container_image_uri"}
+    account = Account(SimpleNamespace(endpoint_url=info["endpoint_url"], region=info["settings"]["region"]))
+    assert {kind for kind, _ in account.everything()} == {
+        "describe_vpcs",
+        "describe_subnets",
+        "describe_security_groups",
+        "describe_route_tables",
+    }
+    (vpc,) = account.client("ec2").describe_vpcs()["Vpcs"]
+    assert vpc["IsDefault"]
+
+
 def test_a_state_directory_is_kept_without_the_jobs(start: Any, tmp_path: Path) -> None:
     state = tmp_path / "state"
     program = start("--json", "--state-dir", str(state))
@@ -125,7 +142,7 @@ def test_help_and_version() -> None:
     assert "local" in listed.output
     told = CliRunner().invoke(main, ["local", "--help"])
     for option in ("--port", "--vcpus", "--memory-mib", "--runner", "--throttle", "--latency-ms",
-                   "--time-scale", "--state-dir", "--faults", "--json"):  # fmt: skip
+                   "--time-scale", "--state-dir", "--faults", "--empty", "--json"):  # fmt: skip
         assert option in told.output
     assert CliRunner().invoke(main, ["no-such-command"]).exit_code == 2
     assert CliRunner().invoke(main, ["local", "--time-scale", "0"]).exit_code == 2

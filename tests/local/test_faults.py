@@ -101,7 +101,8 @@ def test_what_is_struck_is_counted_among_the_calls(faulty: Driver) -> None:
     [
         (
             {"faults": [{"operation": "SubmitJobs", "effect": {"cut": "after"}}]},
-            "fault 1: 'SubmitJobs' is no operation of batch, s3, logs, sts, iam, ecr; SubmitJob would do",
+            "fault 1: 'SubmitJobs' is no operation of batch, s3, logs, sts, iam, ecr, cloudformation, sqs, "
+            "events, ec2; SubmitJob would do",
         ),
         (
             {"faults": [LOST, {"operation": "SubmitJob", "effect": {"cut": "sideways"}}]},

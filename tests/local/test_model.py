@@ -27,15 +27,19 @@ OFFERED = {
     "CancelJobs",
     "CreateComputeEnvironment",
     "CreateJobQueue",
+    "CreateSchedulingPolicy",
     "DeleteComputeEnvironment",
     "DeleteJobQueue",
+    "DeleteSchedulingPolicy",
     "DeregisterJobDefinition",
     "DescribeComputeEnvironments",
     "DescribeJobDefinitions",
     "DescribeJobQueues",
     "DescribeJobs",
+    "DescribeSchedulingPolicies",
     "GetJobQueueSnapshot",
     "ListJobs",
+    "ListSchedulingPolicies",
     "ListTagsForResource",
     "RegisterJobDefinition",
     "SubmitJob",
@@ -45,6 +49,7 @@ OFFERED = {
     "UntagResource",
     "UpdateComputeEnvironment",
     "UpdateJobQueue",
+    "UpdateSchedulingPolicy",
 } & set(MODEL.operation_names)
 
 
@@ -85,6 +90,11 @@ def call_everything(local: Driver) -> None:
     batch.delete_job_queue(jobQueue=name)
     until(lambda: batch.describe_job_queues(jobQueues=[name])["jobQueues"] == [])
     batch.delete_compute_environment(computeEnvironment=name)
+    policy = batch.create_scheduling_policy(name=name, fairsharePolicy={"shareDecaySeconds": 60})["arn"]
+    batch.update_scheduling_policy(arn=policy, fairsharePolicy={})
+    batch.describe_scheduling_policies(arns=[policy])
+    batch.list_scheduling_policies()
+    batch.delete_scheduling_policy(arn=policy)
 
 
 @pytest.mark.parametrize("operation", sorted(set(MODEL.operation_names) - OFFERED))

@@ -22,6 +22,7 @@ from tests import docker_engine
 from .driving import Driver, call, client, until
 from .ecr import Engine, Registry, digest_of, error_of, refusal, tags_of
 from .program import Program
+from .stacks import Stacks
 from .test_command_line import processes_mentioning
 
 MIB = 1024 * 1024
@@ -75,6 +76,46 @@ def test_a_pushed_image_comes_back_by_its_digest(registry: Registry, engine: Eng
     assert found["imagePushedAt"].tzinfo is not None
     assert found["imageManifestMediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
     assert engine.pull(registry.uri(name), digest, auth).id == image.id
+
+
+def test_settings_and_policies_are_kept(registry: Registry) -> None:
+    name = registry.repository()
+    ecr = registry.ecr
+    ecr.put_image_scanning_configuration(repositoryName=name, imageScanningConfiguration={"scanOnPush": True})
+    ecr.put_image_tag_mutability(repositoryName=name, imageTagMutability="IMMUTABLE")
+    (found,) = ecr.describe_repositories(repositoryNames=[name])["repositories"]
+    assert found["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert found["imageTagMutability"] == "IMMUTABLE"
+    rules = json.dumps({"rules": []}, indent=100)  # AWS takes none below a hundred characters
+    ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=rules)
+    assert ecr.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"] == rules
+    ecr.delete_lifecycle_policy(repositoryName=name)
+    with pytest.raises(ecr.exceptions.LifecyclePolicyNotFoundException):
+        ecr.get_lifecycle_policy(repositoryName=name)
+    ecr.set_repository_policy(repositoryName=name, policyText="{}")
+    assert ecr.get_repository_policy(repositoryName=name)["policyText"] == "{}"
+    ecr.delete_repository_policy(repositoryName=name)
+    with pytest.raises(ecr.exceptions.RepositoryPolicyNotFoundException):
+        ecr.get_repository_policy(repositoryName=name)
+
+
+def test_a_stack_has_its_repository_here_and_leaves_it_with_images(
+    with_registry: LocalAWS, registry: Registry, engine: Engine
+) -> None:
+    repository = {"Type": "AWS::ECR::Repository", "Properties": {"RepositoryName": "of/stack"}}
+    stacks = Stacks(with_registry)
+    assert stacks.create("images", {"Resources": {"One": repository}})["StackStatus"] == "CREATE_COMPLETE"
+    digest_of(engine.push(engine.image(1000), registry.uri("of/stack"), "one", registry.token()))
+    assert stacks.delete("images")["StackStatus"] == "DELETE_FAILED"
+    assert "still contains images" in stacks.reason("images", "One", "DELETE_FAILED")
+    registry.ecr.batch_delete_image(repositoryName="of/stack", imageIds=[{"imageTag": "one"}])
+    assert stacks.delete("images")["StackStatus"] == "DELETE_COMPLETE"
+
+
+def test_an_empty_one_has_no_repository() -> None:
+    with LocalAWS(runner=RunnerKind.DOCKER, empty=True) as aws:
+        assert set(aws.settings) == {"endpoint_url", "region", "credentials", "profile"}
+        assert client(aws, "ecr").describe_repositories()["repositories"] == []
 
 
 def test_a_token_is_for_this_registry_and_lasts_twelve_hours(registry: Registry) -> None:

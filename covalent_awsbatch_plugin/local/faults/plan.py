@@ -26,7 +26,7 @@ from .effects import (
     kinds_of,
 )
 
-SERVICES = ("batch", "s3", "logs", "sts", "iam", "ecr")
+SERVICES = ("batch", "s3", "logs", "sts", "iam", "ecr", "cloudformation", "sqs", "events", "ec2")
 """The services whose requests can be struck."""
 
 WRITES_OBJECT = ("PutObject", "CompleteMultipartUpload")

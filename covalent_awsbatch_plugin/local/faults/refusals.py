@@ -16,7 +16,7 @@ from starlette.responses import Response
 from ..calls import Call
 from .effects import FORBIDDEN, THROTTLED, Refusal
 
-JSON_SERVICES = ("logs", "ecr")
+JSON_SERVICES = ("logs", "ecr", "sqs", "events")
 FRONT_DOOR_TEXTS = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 """What AWS's load balancers say for a service that does not answer, in HTML; botocore knows this form."""
 
@@ -42,6 +42,12 @@ ERRORS: dict[tuple[str, int], _Error] = {
     ("json", THROTTLED): _Error(400, "ThrottlingException", "Rate exceeded"),
     ("json", 500): _Error(500, "InternalFailure", INTERNAL),
     ("json", 503): _Error(503, "ServiceUnavailableException", BUSY),
+    ("ec2", THROTTLED): _Error(503, "RequestLimitExceeded", "Request limit exceeded."),
+    ("ec2", 500): _Error(500, "InternalError", "An internal error has occurred"),
+    ("ec2", 503): _Error(503, "Unavailable", BUSY),
+    ("ec2", FORBIDDEN): _Error(
+        403, "UnauthorizedOperation", "You are not authorized to perform this operation."
+    ),
     ("query", THROTTLED): _Error(400, "Throttling", "Rate exceeded"),
     ("query", 500): _Error(500, "InternalFailure", INTERNAL),
     ("query", 503): _Error(503, "ServiceUnavailable", BUSY),
@@ -51,6 +57,7 @@ EXPIRED_TOKENS = {
     "batch": _Error(403, "ExpiredTokenException", EXPIRED),
     "s3": _Error(400, "ExpiredToken", "The provided token has expired."),
     "json": _Error(400, "ExpiredTokenException", EXPIRED),
+    "ec2": _Error(400, "RequestExpired", "Request has expired."),
     "query": _Error(403, "ExpiredToken", EXPIRED),
 }
 
@@ -75,8 +82,8 @@ def expired_token(call: Call) -> Response:
 
 
 def _family(service: str) -> str:
-    """Return whose form a service's errors have: Batch's, S3's, or that of JSON or query services."""
-    if service in ("batch", "s3"):
+    """Return whose form a service's errors have: Batch's, S3's, EC2's, or that of JSON or query services."""
+    if service in ("batch", "s3", "ec2"):
         return service
     return "json" if service in JSON_SERVICES else "query"
 
@@ -111,6 +118,9 @@ def _xml(family: str, error: _Error, request_id: str) -> str:
     request = f"<RequestId>{request_id}</RequestId>"
     if family == "s3":
         body = f"<Error>{told}{request}</Error>"
+    elif family == "ec2":
+        errors = f"<Errors><Error>{told}</Error></Errors>"
+        body = f"<Response>{errors}<RequestID>{request_id}</RequestID></Response>"
     else:
         who = "Receiver" if error.status >= 500 else "Sender"
         body = f"<ErrorResponse><Error><Type>{who}</Type>{told}</Error>{request}</ErrorResponse>"

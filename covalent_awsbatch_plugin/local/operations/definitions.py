@@ -15,7 +15,16 @@ ELSEWHERE = ("ecsProperties", "eksProperties", "nodeProperties", "consumableReso
 """Members for kinds of jobs that the local Batch does not run."""
 
 NOT_ON_FARGATE = ("privileged", "ulimits", "instanceType")
-NOT_ON_EC2 = ("networkConfiguration", "fargatePlatformConfiguration")
+NOT_ON_EC2 = (
+    "networkConfiguration",
+    "fargatePlatformConfiguration",
+    "ephemeralStorage",
+    "runtimePlatform",
+)
+LINUX_NOT_ON_FARGATE = ("devices", "maxSwap", "swappiness", "sharedMemorySize", "tmpfs")
+
+FARGATE_LOG_DRIVERS = ("awslogs", "splunk")
+MIN_EPHEMERAL_GIB, MAX_EPHEMERAL_GIB = 21, 200
 
 
 class DefinitionOperations:
@@ -105,6 +114,12 @@ def _check_container(container: Json, request: Json) -> None:
             raise refused(f"{member} not applicable for {'Fargate' if fargate else 'EC2'}.")
     if fargate:
         _check_fargate(container)
+    _check_volumes(container)
+    if container.get("secrets") and "executionRoleArn" not in container:
+        # ECS's text.
+        raise refused(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
+        )
     rules.demand_of(container, fargate)
 
 
@@ -116,3 +131,38 @@ def _check_fargate(container: Json) -> None:
         raise refused("Execution role is required for Fargate.")  # own wording
     if any(each["type"] == "GPU" for each in container.get("resourceRequirements", [])):
         raise refused("GPU is not applicable for Fargate.")  # own wording
+    _check_fargate_host(container)
+    size_gib = container.get("ephemeralStorage", {}).get("sizeInGiB", MIN_EPHEMERAL_GIB)
+    if not MIN_EPHEMERAL_GIB <= size_gib <= MAX_EPHEMERAL_GIB:
+        # Own wording.
+        raise refused(f"ephemeralStorage must be between {MIN_EPHEMERAL_GIB} and {MAX_EPHEMERAL_GIB} GiB.")
+
+
+def _check_fargate_host(container: Json) -> None:
+    """Refuse what a container can only have of a host (own wording)."""
+    for member in LINUX_NOT_ON_FARGATE:
+        if container.get("linuxParameters", {}).get(member):
+            raise refused(f"{member} not applicable for Fargate.")
+    if any("host" in volume for volume in container.get("volumes", [])):
+        raise refused("host not applicable for Fargate.")
+    driver = container.get("logConfiguration", {}).get("logDriver", "awslogs")
+    if driver not in FARGATE_LOG_DRIVERS:
+        raise refused(f"{driver} not applicable for Fargate.")
+
+
+def _check_volumes(container: Json) -> None:
+    """Refuse what does not go together in volumes, as AWS documents it (own wording)."""
+    for volume in container.get("volumes", []):
+        if efs := volume.get("efsVolumeConfiguration"):
+            _check_efs(efs, container)
+
+
+def _check_efs(efs: Json, container: Json) -> None:
+    authorization = efs.get("authorizationConfig", {})
+    needs_tls = "accessPointId" in authorization or authorization.get("iam") == "ENABLED"
+    if needs_tls and efs.get("transitEncryption") != "ENABLED":
+        raise refused("transitEncryption must be ENABLED for an access point or IAM authorization.")
+    if "accessPointId" in authorization and efs.get("rootDirectory", "/") != "/":
+        raise refused("rootDirectory must be omitted or / with an access point.")
+    if authorization.get("iam") == "ENABLED" and "jobRoleArn" not in container:
+        raise refused("IAM authorization of EFS requires a job role.")

@@ -22,9 +22,11 @@ MEMORY_TAG = "local:memory-mib"
 class EnvironmentOperations:
     """What AWS does with compute environments."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, machine: Demand) -> None:
+        """Give environments no more than a machine has, which is shared by nobody in this reckoning."""
         self._engine = engine
         self._store = store
+        self._machine = machine
 
     def create_compute_environment(self, request: Json) -> Json:
         """Create an environment, which becomes VALID a moment later."""
@@ -32,7 +34,7 @@ class EnvironmentOperations:
         name = request["computeEnvironmentName"]
         if name in self._store.environments:
             raise ApiError("Object already exists")
-        environment = new_environment(self._engine.account, request)
+        environment = new_environment(self._engine.account, request, self._machine)
         self._store.environments[name] = environment
         self._settle(environment)
         return _reference(environment)
@@ -53,7 +55,7 @@ class EnvironmentOperations:
         environment.service_role = request.get("serviceRole", environment.service_role)
         environment.unmanaged_vcpus = request.get("unmanagedvCpus", environment.unmanaged_vcpus)
         environment.resources = environment.resources | request.get("computeResources", {})
-        environment.capacity = _capacity(environment)
+        environment.capacity = _capacity(environment, self._machine)
         environment.status = "UPDATING"
         self._settle(environment)
         return _reference(environment)
@@ -88,7 +90,7 @@ class EnvironmentOperations:
         asyncio.get_running_loop().call_later(self._engine.timing.settle_delay_s, change)
 
 
-def new_environment(account: Account, request: Json) -> ComputeEnvironment:
+def new_environment(account: Account, request: Json, machine: Demand) -> ComputeEnvironment:
     """Return the record of a compute environment in CREATING."""
     name, identifier = request["computeEnvironmentName"], str(uuid.uuid4())
     environment = ComputeEnvironment(
@@ -104,19 +106,25 @@ def new_environment(account: Account, request: Json) -> ComputeEnvironment:
         state=request.get("state", "ENABLED"),
         tags=request.get("tags", {}),
     )
-    environment.capacity = _capacity(environment)
+    environment.capacity = _capacity(environment, machine)
     return environment
 
 
-def _capacity(environment: ComputeEnvironment) -> Demand:
-    vcpus = environment.resources.get("maxvCpus", environment.unmanaged_vcpus or 0)
-    memory_mib = int(environment.tags.get(MEMORY_TAG, machine_memory_mib()))
+def _capacity(environment: ComputeEnvironment, machine: Demand) -> Demand:
+    """Return what jobs get: an environment with the tag was made for this machine, and gets what it asks."""
+    cpu_units = environment.resources.get("maxvCpus", environment.unmanaged_vcpus or 0) * CPU_UNITS_PER_VCPU
+    if MEMORY_TAG in environment.tags:
+        return Demand(cpu_units, int(environment.tags[MEMORY_TAG]))
+    return Demand(min(cpu_units, machine.cpu_units), machine.memory_mib)
+
+
+def machine_has(vcpus: int | None = None, memory_mib: int | None = None) -> Demand:
+    """Return the vCPUs and the memory that jobs may use, by default all that this machine has."""
+    if vcpus is None:
+        vcpus = os.cpu_count() or 1
+    if memory_mib is None:
+        memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return Demand(vcpus * CPU_UNITS_PER_VCPU, memory_mib)
-
-
-def machine_memory_mib() -> int:
-    """Return the memory of this machine in MiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
 
 
 def _reference(environment: ComputeEnvironment) -> Json:

@@ -53,6 +53,7 @@ class QueueOperations:
         """Change a queue's state, priority, environments or time limits."""
         queue = self._existing(request)
         self._check(request)
+        queue.scheduling_policy_arn = _policy_after(queue, request)
         if "computeEnvironmentOrder" in request:
             queue.environments, queue.orders = self._environments(request)
         queue.state = request.get("state", queue.state)
@@ -91,8 +92,9 @@ class QueueOperations:
         }
 
     def _check(self, request: Json) -> None:
-        if "schedulingPolicyArn" in request:
-            raise NotLocal("scheduling policies")
+        policy = request.get("schedulingPolicyArn")
+        if policy is not None and self._store.policy(policy) is None:
+            raise refused(f"SchedulingPolicy {policy} does not exist")  # own wording
         if "serviceEnvironmentOrder" in request:
             raise NotLocal("service environments")
         rules.check_name(request.get("jobQueueName", "any"), "JobQueue")
@@ -154,7 +156,16 @@ def new_queue(
         state=request.get("state", "ENABLED"),
         tags=request.get("tags", {}),
         time_limit_actions=request.get("jobStateTimeLimitActions", []),
+        scheduling_policy_arn=request.get("schedulingPolicyArn"),
     )
+
+
+def _policy_after(queue: JobQueue, request: Json) -> str | None:
+    """Return a queue's policy after an update, which may give another one, but none to a queue without."""
+    wanted: str | None = request.get("schedulingPolicyArn", queue.scheduling_policy_arn)
+    if wanted is not None and queue.scheduling_policy_arn is None:
+        raise refused("A fair-share policy cannot be added to a job queue that has none")  # own wording
+    return wanted
 
 
 def _check_action(action: Json) -> None:

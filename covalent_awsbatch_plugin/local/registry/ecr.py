@@ -20,6 +20,7 @@ from .proxy import RegistryProxy
 from .records import Records
 from .relay import Relay
 from .repositories import RepositoryOperations
+from .settings import SettingsOperations
 from .store import ImageStore
 from .tokens import USER, Tokens
 
@@ -85,6 +86,7 @@ def _assembled(
     operations = [
         RepositoryOperations(account, host, records, tokens, images),
         ImageOperations(account, records, images),
+        SettingsOperations(account, records),
     ]
     return Registry(
         host=host,

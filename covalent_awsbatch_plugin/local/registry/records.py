@@ -17,7 +17,7 @@ class Repository:
     """A repository; `settings` holds members of the request that created it, by AWS's names.
 
     `pushed_at_s` has the time of the first push of each digest. Whether the image still exists, the
-    registry knows.
+    registry knows. The policies are kept, and nothing is done by them.
     """
 
     name: str
@@ -25,6 +25,8 @@ class Repository:
     settings: Json = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     pushed_at_s: dict[str, float] = field(default_factory=dict)
+    lifecycle_policy: str | None = None
+    policy: str | None = None
 
     @property
     def tags_are_immutable(self) -> bool:
@@ -57,25 +59,25 @@ class Records:
     def add(self, repository: Repository) -> None:
         """Take up a new repository."""
         self.repositories[repository.name] = repository
-        self._write()
+        self.save()
 
     def remove(self, repository: Repository) -> None:
         """Forget a repository."""
         del self.repositories[repository.name]
-        self._write()
+        self.save()
 
     def note_push(self, repository: Repository, digest: str) -> None:
         """Note that an image was pushed now, unless it was before."""
         repository.pushed_at_s.setdefault(digest, time.time())
-        self._write()
+        self.save()
 
     def note_deletion(self, repository: Repository, digest: str) -> None:
         """Forget when an image was pushed."""
         repository.pushed_at_s.pop(digest, None)
-        self._write()
+        self.save()
 
-    def _write(self) -> None:
-        """Replace the file at once, so that a killed process leaves the old one or the new one."""
+    def save(self) -> None:
+        """Put what was changed on the disk: at once, so that a killed process leaves the old or the new."""
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps([asdict(each) for each in self.repositories.values()]))
         os.replace(new, self._path)
