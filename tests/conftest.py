@@ -32,8 +32,8 @@ os.environ.update(_environment)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A machine may be slow at any moment; that is no property of the code. Each run has the same examples, so that
-# a change is what makes a test fail; `--hypothesis-profile=explore` looks for new ones.
+# A machine may be slow at any moment; that is no property of the code. Each run has the same examples, so
+# that a change is what makes a test fail; `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile("explore", deadline=None)
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
