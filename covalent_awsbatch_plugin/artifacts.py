@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from . import contract
-from .settings import KeepArtifacts
+from .option_types import KeepArtifacts
 
 _OUTCOMES, _VALUES, _INPUTS = "outcomes", "values", "inputs"
 _CLAIMS = "claims"

@@ -96,6 +96,14 @@ class CovalentServer:
         """Have the server call the `receive()` of a node's executor, in its own time."""
         await self._ask("PUT", f"/api/v2/dispatches/{quote(dispatch_id)}/electrons/{node_id}/job", data)
 
+    async def executor_options(self, name: str) -> dict[str, Any]:
+        """Return what the server's own configuration says of an executor."""
+        settings = await self._get("/api/v1/settings")
+        try:
+            return dict(settings["client"]["executors"].get(name, {}))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._not_understood("its configuration") from error
+
     async def _dispatches(self, query: dict[str, Any]) -> list[Dispatch]:
         answer = await self._get(f"/api/v2/dispatches?{urlencode(query, doseq=True)}")
         try:

@@ -10,7 +10,6 @@ AWSBatchError
 │   ├── QueueError            the job queue is missing, disabled or invalid
 │   ├── RoleError             an IAM role is missing
 │   ├── LogsError             CloudWatch Logs does not let us read
-│   ├── StackError            CloudFormation refuses the cloud set-up, or somebody else made it
 │   └── ImageError            there is no container image to run
 │       ├── NoEngineError     none is in the registry, and no Docker engine is here to build it
 │       ├── RegistryError     ECR does not let us look, log in or create the repository
@@ -45,6 +44,7 @@ AWSBatchError
 │   ├── OutcomeDamagedError   what it left in S3 is cut short or altered
 │   │   └── ForeignOutcomeError   what lies in S3 was not written by the job
 │   └── RuntimeFaultError     what runs around the function could not do its work
+├── StackError                CloudFormation refuses the cloud set-up, or somebody else made it
 ├── UnknownJobError           there is no job of this id
 └── CovalentServerError       Covalent's server does not answer, or not as it should
 """
@@ -97,7 +97,7 @@ class LogsError(SetupError):
     """CloudWatch Logs does not let us read."""
 
 
-class StackError(SetupError):
+class StackError(AWSBatchError):
     """CloudFormation refuses the cloud set-up or fails with it, or the stack is somebody else's."""
 
 

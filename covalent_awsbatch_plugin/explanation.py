@@ -8,9 +8,21 @@ from dataclasses import dataclass
 from . import logs
 from .contract import MAX_ATTEMPTS, Outcome
 from .diagnosis import Diagnosis
-from .errors import JobFacts, JobFailedError
+from .errors import (
+    ImagePullError,
+    JobFacts,
+    JobFailedError,
+    NeverPlacedError,
+    QueueInvalidError,
+    RoleOrSecretError,
+)
 from .job import Attempt, Job, console_url, reasons_of
 from .plain_text import harmless
+
+SEE_DOCTOR = "`covalent-awsbatch doctor` looks at the whole set-up."
+"""What follows where the account, and not the task, is not as it must be."""
+
+_OF_THE_SET_UP = (ImagePullError, NeverPlacedError, QueueInvalidError, RoleOrSecretError)
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,8 @@ class Ending:
 
 def failure(ending: Ending, diagnosis: Diagnosis, *paragraphs: str, log_text: str = "") -> JobFailedError:
     """Return the error for a job: what the paragraphs say, then the facts, then the log."""
-    block = "\n  ".join(_lines(ending, diagnosis))
+    pointer = [SEE_DOCTOR] if issubclass(diagnosis.error, _OF_THE_SET_UP) else []
+    block = "\n  ".join([*_lines(ending, diagnosis), *pointer])
     text = "\n\n".join(part for part in (*paragraphs, block, log_text) if part)
     return diagnosis.error(harmless(text), _facts(ending, diagnosis))
 

@@ -77,7 +77,7 @@ def has_expired(error: Any) -> bool:
 
 def is_denied(error: Any) -> bool:
     """Tell whether a botocore ClientError says that a right is missing."""
-    return error_code(error) in {"AccessDenied", "AccessDeniedException"}
+    return error_code(error) in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
 def error_code(error: Any) -> str:

@@ -46,6 +46,10 @@ class Environment:
     max_vcpus: int | None = None
     desired_vcpus: int | None = None
     instance_types: Sequence[str] = ()
+    subnets: Sequence[str] = ()
+    security_groups: Sequence[str] = ()
+    instance_profile: str = ""
+    """Name or ARN of what its instances have their role by; empty where AWS Batch manages none."""
 
     @classmethod
     def from_aws(cls, detail: dict[str, Any]) -> Environment:
@@ -60,6 +64,9 @@ class Environment:
             resources.get("maxvCpus", detail.get("unmanagedvCpus")),
             resources.get("desiredvCpus"),
             tuple(resources.get("instanceTypes", ())),
+            tuple(resources.get("subnets", ())),
+            tuple(resources.get("securityGroupIds", ())),
+            resources.get("instanceRole", ""),
         )
 
     @property
@@ -236,12 +243,17 @@ def _with_headroom(advice: str, job: Job, queue: Queue) -> str:
     if asked_mib is None or any(each.is_fargate for each in queue.environments):
         return advice
     nominal_mib = _size_above(asked_mib)
-    usable_mib = int(min(nominal_mib * USABLE_SHARE, nominal_mib - LEAST_KEPT_MIB))
+    usable_mib = usable(nominal_mib)
     if asked_mib <= usable_mib:
         return advice
     gb = int(usable_mib / MIB_PER_GB * 10) / 10
     size = f"{nominal_mib // MIB_PER_GB} GiB"
     return f"{advice}; of an instance with {size} a job can have some {usable_mib} MiB (memory={gb:g})"
+
+
+def usable(nominal_mib: int) -> int:
+    """Return what jobs can have, in MiB, of an instance with so much memory."""
+    return int(min(nominal_mib * USABLE_SHARE, nominal_mib - LEAST_KEPT_MIB))
 
 
 def _size_above(asked_mib: int) -> int:
@@ -260,7 +272,7 @@ def _seen(job: Job, queue: Queue) -> Finding | None:
     if queue.status in {"INVALID", "DELETING", "DELETED"}:
         what = f"the queue is {queue.status}{_in_brackets(queue.status_reason)}"
         return Finding(what, "set another batch_queue, or mend this one", QueueInvalidError)
-    reasons = [reason for each in queue.environments if (reason := _why_not(each, job)) is not None]
+    reasons = [reason for each in queue.environments if (reason := why_not(each, job)) is not None]
     if not reasons or len(reasons) < len(queue.environments):
         return None
     # To ask for less helps where one of them is only too small.
@@ -268,7 +280,7 @@ def _seen(job: Job, queue: Queue) -> Finding | None:
     return replace(chosen, what=", and ".join(each.what for each in reasons))
 
 
-def _why_not(environment: Environment, job: Job) -> Finding | None:
+def why_not(environment: Environment, job: Job) -> Finding | None:
     """Return why a compute environment can never take a job; None where it may."""
     name = f"the compute environment {environment.name!r}"
     if environment.status in {"INVALID", "DELETING", "DELETED"}:

@@ -7,9 +7,10 @@ PACKAGE = Path(__file__).parent.parent / "covalent_awsbatch_plugin"
 
 FLOORS = [
     {"cli"},
+    {"doctor"},
     {"awsbatch", "client", "local"},
-    {"covalent_stop", "reconcile"},
-    {"covalent_assets", "pipeline", "prune"},
+    {"covalent_stop", "covalent_deploy", "reconcile"},
+    {"covalent_assets", "infra", "pipeline", "prune"},
     {"arrays", "recovery", "departure"},
     {"settling"},
     {"resubmission"},
@@ -22,11 +23,12 @@ FLOORS = [
     {"preflight", "diagnosis"},
     {"session", "runtime", "artifacts"},
     {"patience"},
-    {"contract", "transportable", "pace", "gather", "refusals", "origin"},
+    {"transportable", "pace", "gather", "refusals", "origin"},
     {"settings"},
-    {"requirements", "configuration", "covalent_server"},
+    {"option_types"},
+    {"requirements", "patterns", "variables", "volumes", "configuration", "covalent_server"},
     {"account", "errors", "docker_client", "threads", "fairness", "milestone", "background", "progress"},
-    {"job", "plain_text"},
+    {"job", "plain_text", "contract", "fargate"},
 ]
 """From top to bottom; a module imports from floors below its own, or from its own package."""
 

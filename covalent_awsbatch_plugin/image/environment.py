@@ -16,7 +16,8 @@ from functools import cache, cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from ..settings import Architecture, Settings
+from ..option_types import Architecture
+from ..settings import Settings
 from .hashing import hash_of
 
 PACKAGE_DIR = Path(__file__).parents[1]
