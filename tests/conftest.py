@@ -40,14 +40,14 @@ settings.load_profile("steady")
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types for it
-    """Shares the tests among processes: those of a file stay together, and all that speak of Docker.
+    """Shares the tests among processes: those of a file stay together, and all that use Docker.
 
     There is one Docker engine, and such tests look at all of its containers and images.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::", 1)[0]
-        return "docker" if "docker" in (ROOT / path).read_text() else path
+        return "docker" if "docker_engine" in (ROOT / path).read_text() else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
