@@ -33,7 +33,11 @@ def request_parameters(
     ]
 
 
-def settings_in(outputs: Mapping[str, str]) -> dict[str, str]:
-    """Return those outputs of a stack that are options of the executor, under the options' names."""
+def settings_in(outputs: Mapping[str, str]) -> dict[str, Any]:
+    """Return those outputs of a stack that are options of the executor, under the options' names.
+
+    CloudFormation's outputs are text; the options have their own types.
+    """
     options = {template_parameter(name): name for name in Settings.model_fields}
-    return {options[key]: value for key, value in outputs.items() if key in options}
+    told = {options[key]: value for key, value in outputs.items() if key in options}
+    return Settings.model_validate(told).model_dump(exclude_unset=True)

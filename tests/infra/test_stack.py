@@ -18,7 +18,6 @@ from covalent_awsbatch_plugin.infra.parameters import (
     template_parameter,
     template_values,
 )
-from covalent_awsbatch_plugin.settings import Settings
 
 FIELDS = sorted(set(InfraParameters.model_fields) - PLACE)
 
@@ -49,8 +48,11 @@ def test_outputs_that_are_options_are_settings_and_the_others_are_not():
         "GpuQueue": "gpu",
     }
     assert template.settings_in(outputs) == {"s3_bucket_name": "bucket", "batch_queue": "queue"}
-    every = {template_parameter(name): name for name in Settings.model_fields}
-    assert template.settings_in(every) == {name: name for name in Settings.model_fields}
+
+
+def test_outputs_are_text_and_settings_have_the_types_of_the_options():
+    outputs = {"Platform": "FARGATE", "Memory": "4", "AssignPublicIp": "true"}
+    assert template.settings_in(outputs) == {"platform": "FARGATE", "memory": 4.0, "assign_public_ip": True}
 
 
 @pytest.mark.parametrize(
