@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from covalent_awsbatch_plugin.client import AWSBatch
 from covalent_awsbatch_plugin.doctor.examination import examination
 from covalent_awsbatch_plugin.doctor.finding import State
 from covalent_awsbatch_plugin.doctor.subject import Subject
@@ -26,13 +27,19 @@ Client = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    """Return the clients of an account in which nothing was made yet."""
-    with LocalAWS(empty=True) as aws:
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-        yield lambda service: boto3.client(
-            service, region_name=aws.region, endpoint_url=aws.endpoint_url, **keys
-        )
+def aws() -> Iterator[LocalAWS]:
+    """Return an account in which nothing was made yet."""
+    with LocalAWS(empty=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(aws: LocalAWS) -> Client:
+    """Return the clients of that account."""
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+    return lambda service: boto3.client(
+        service, region_name=aws.region, endpoint_url=aws.endpoint_url, **keys
+    )
 
 
 def request(**parameters: Any) -> dict[str, Any]:
@@ -90,6 +97,14 @@ def test_the_options_fit_the_first_queue_that_there_is(client: Client, queue: st
     assert settings.batch_queue == f"{STACK}-{queue.replace('_', '-')}"
     assert settings.on_demand_queue == (settings.batch_queue if queue == "on_demand" else "")
     assert {name: getattr(settings, name) for name in ALONE[queue]} == ALONE[queue]
+
+
+@pytest.mark.parametrize("parameters", [only("on_demand") | {"fair_share": True}, only("fargate")])
+def test_the_options_run_a_job_without_any_other(aws: LocalAWS, client: Client, parameters: dict[str, bool]):
+    with deployed(client, **parameters) as told:
+        options = {**aws.settings, **template.settings_in(told), "keep_artifacts": "none"}
+        with AWSBatch(**options) as batch:  # which leaves the bucket empty
+            assert batch.submit(pow, 2, 3).result(60) == 8
 
 
 def test_what_is_told_is_there(client: Client):
