@@ -12,7 +12,7 @@ from typing import Any
 from . import outcome, submit, verdict
 from .contract import EXIT_DUPLICATE
 from .diagnosis import could_not_pull
-from .errors import AWSBatchError, SetupError
+from .errors import AWSBatchError, ImageError, SetupError
 from .explanation import SEE_DOCTOR
 from .job import Job, child_id, split_id
 from .ladder import next_rung
@@ -199,10 +199,9 @@ def explain(error: BaseException) -> str:
     """Return what a user should read of an error: our own are clear, others keep their traceback."""
     from botocore.exceptions import ClientError
 
-    if isinstance(error, SetupError):
-        text = str(error)
-        # What pip or an engine said are lines of theirs.
-        return f"{text}\n{SEE_DOCTOR}" if "\n" in text else f"{text} {SEE_DOCTOR}"
+    # What an image lacks is told with the commands that make it, for the clipboard.
+    if isinstance(error, SetupError) and not isinstance(error, ImageError):
+        return f"{error} {SEE_DOCTOR}"
     if isinstance(error, AWSBatchError):
         return str(error)
     if isinstance(error, ClientError):

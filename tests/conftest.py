@@ -39,6 +39,12 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
+@pytest.fixture
+def no_covalent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no Covalent server where this process looks for one; other tests may have left theirs running."""
+    monkeypatch.setenv("COVALENT_SVC_PORT", str(free_port()))
+
+
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types for it
     """Shares the tests among processes: those of a file stay together, and all that use Docker.
 

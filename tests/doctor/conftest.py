@@ -20,6 +20,11 @@ def aws() -> Iterator[LocalAWS]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def undisturbed(no_covalent_server: None) -> None:
+    """Let the doctor see no server but one that a test starts."""
+
+
 @pytest.fixture
 def account(aws: LocalAWS, tmp_path: Path) -> Iterator[Account]:
     yield Account(aws, tmp_path)

@@ -329,7 +329,8 @@ async def test_a_crowd_gets_through_aws_own_rates(throttling: LocalAWS):
 
     urllib.request.urlopen(f"{throttling.endpoint_url}/_local/pause", b"").close()
     await asyncio.gather(*map(submit_one, names), *(describe(session) for _ in range(60)))
+    of_any_state = [{"name": "JOB_NAME", "values": ["job-*"]}]
     jobs = session.batch_pages(
-        "list_jobs", "list the jobs", "jobSummaryList", jobQueue=queue, jobStatus="RUNNABLE"
+        "list_jobs", "list the jobs", "jobSummaryList", jobQueue=queue, filters=of_any_state
     )
     assert sorted([each["jobName"] async for each in jobs]) == sorted(names)

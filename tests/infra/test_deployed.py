@@ -201,6 +201,7 @@ def as_user_with(client: Client, policies: list[str], tmp_path: Path) -> str:
     return str(credentials)
 
 
+@pytest.mark.usefixtures("no_covalent_server")
 async def test_the_doctor_finds_all_rights_of_a_user_who_has_the_two_policies_alone(client, tmp_path):
     """IAM's own evaluation of what is asked for, on the very resources: roles, queues, bucket, repository."""
     with deployed(client) as told:
