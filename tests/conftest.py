@@ -40,8 +40,9 @@ settings.load_profile("steady")
 
 
 @pytest.fixture
-def no_covalent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_covalent_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Have no Covalent server where this process looks for one; other tests may have left theirs running."""
+    monkeypatch.setenv("COVALENT_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("COVALENT_SVC_PORT", str(free_port()))
 
 

@@ -232,17 +232,16 @@ def test_two_handles_of_a_job_both_have_its_value(aws: AWS, gate: Gate, quiet_so
 
 
 def test_the_end_of_the_process_waits_for_what_is_being_deleted(aws: AWS):
-    other = OtherProcess(
-        aws,
-        """
+    source = """
         batch = AWSBatch(**settings, keep_artifacts="none")
         job, array = batch.submit(pow, 2, 3), batch.map(pow, [2, 3], [2, 2])
         print(json.dumps([job.result(), list(array.results()), job.id.partition("/")[0], array.id]))
-        """,
-    )
-    value, values, *run_ids = other.answer()
-    assert (value, values) == (8, [4, 9])
-    assert [left(aws, each) for each in run_ids] == [{}, {}]
+        """
+    # One in ten was aborted at its end by a thread of obstore that found Python gone.
+    others = [OtherProcess(aws, source) for _ in range(6)]
+    for value, values, *run_ids in [each.answer() for each in others]:
+        assert (value, values) == (8, [4, 9])
+        assert [left(aws, each) for each in run_ids] == [{}, {}]
 
 
 def test_who_attaches_to_an_array_and_takes_all_of_it_leaves_nothing(aws: AWS):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 import boto3
 import pytest
 from cfnlint.helpers import load_resource
-from moto import mock_aws
 
 from covalent_awsbatch_plugin import contract
 from covalent_awsbatch_plugin.infra.rights import Right, rights
+from covalent_awsbatch_plugin.local.aws import LocalAWS
 
 from . import documents
 from .operations import Operation, operations, sources, store_functions
@@ -185,9 +185,11 @@ def in_words(value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def iam() -> Any:
-    with mock_aws():
-        yield boto3.client("iam", "us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+def iam() -> Iterator[Any]:
+    # Not moto's own decorator: it would forget what other local AWS of this process hold.
+    with LocalAWS(empty=True) as aws:
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+        yield boto3.client("iam", aws.region, endpoint_url=aws.endpoint_url, **keys)
 
 
 def holders(kind: str) -> list[str]:
