@@ -82,5 +82,5 @@ class OtherProcess:
     def answer(self) -> Any:
         """Return the last thing that it prints."""
         output, complaints = self._process.communicate(timeout=LONG_S)
-        assert (self._process.returncode, complaints) == (0, "")
+        assert self._process.returncode == 0, (self._process.returncode, complaints)
         return json.loads(output.splitlines()[-1])

@@ -106,10 +106,13 @@ class Infra(Program):
     def small(self) -> list[str]:
         """Return the options of a stack of few resources: one queue, in the VPC that is there."""
         ec2 = self.account.client("ec2")
+        (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])["Vpcs"]
+        of_vpc = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+        groups = ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"]
         network = {
-            "--vpc-id": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
-            "--subnet-ids": ec2.describe_subnets()["Subnets"][0]["SubnetId"],
-            "--security-group-ids": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+            "--vpc-id": vpc["VpcId"],
+            "--subnet-ids": ec2.describe_subnets(Filters=of_vpc)["Subnets"][0]["SubnetId"],
+            "--security-group-ids": groups[0]["GroupId"],
         }
         return ["--no-spot", "--no-fargate", *(text for each in network.items() for text in each)]
 

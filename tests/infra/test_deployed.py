@@ -126,8 +126,11 @@ def test_all_that_can_be_had_is_had_together(client: Client):
     every = dict.fromkeys(QUEUES, True)
     with deployed(client, **every, fair_share=True, interface_endpoints=True, desired_vcpus=4) as told:
         queues = client("batch").describe_job_queues()["jobQueues"]
-        there = {"Name": "vpc-endpoint-state", "Values": ["available"]}
-        endpoints = client("ec2").describe_vpc_endpoints(Filters=[there])["VpcEndpoints"]
+        # Other local AWS of this process have theirs in the same EC2.
+        wanted = {"StackName": STACK, "LogicalResourceId": "Vpc"}
+        (vpc,) = client("cloudformation").describe_stack_resources(**wanted)["StackResources"]
+        of_vpc = {"Name": "vpc-id", "Values": [vpc["PhysicalResourceId"]]}
+        endpoints = client("ec2").describe_vpc_endpoints(Filters=[of_vpc])["VpcEndpoints"]
         assert len({each["schedulingPolicyArn"] for each in queues}) == 1
     assert {each["jobQueueName"] for each in queues} >= {told["BatchQueue"], told["GpuQueue"]}
     kinds = sorted(each["ServiceName"].partition("us-east-1.")[2] for each in endpoints)

@@ -186,8 +186,10 @@ def test_environments_of_a_stack_have_no_more_than_the_machine(stacks: Stacks) -
 
 
 def test_a_network_of_ones_own_is_taken_and_left(stacks: Stacks) -> None:
-    (vpc,) = service(stacks, "ec2").describe_vpcs()["Vpcs"]
-    subnets = service(stacks, "ec2").describe_subnets()["Subnets"]
+    ec2 = service(stacks, "ec2")
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])["Vpcs"]
+    of_vpc = {"Name": "vpc-id", "Values": [vpc["VpcId"]]}
+    subnets = ec2.describe_subnets(Filters=[of_vpc])["Subnets"]
     ids = [each["SubnetId"] for each in subnets[:2]]
     own = values(stack_name="own", vpc_id=vpc["VpcId"], subnet_ids=",".join(ids), spot=False, fargate=False)
     assert stacks.create("own", template.text(), **own)["StackStatus"] == "CREATE_COMPLETE"
