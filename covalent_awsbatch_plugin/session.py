@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SERVICES = ("batch", "cloudformation", "ecr", "iam", "logs", "s3", "sts")
+SERVICES = ("batch", "ecr", "iam", "logs", "s3", "sts")
+"""What tasks need; what only commands ask, such as CloudFormation and EC2, is read when they do."""
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60

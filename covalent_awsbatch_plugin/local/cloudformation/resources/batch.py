@@ -69,7 +69,7 @@ class ComputeEnvironment(ResourceType):
         created = await place.call("batch", "create_compute_environment", **batch_form(given))
         arn = created["computeEnvironmentArn"]
         place.exists(Made(arn))
-        await _settled(place, "compute_environments", arn)
+        await _settled(place, "compute_environment", arn)
         return Made(arn, {"ComputeEnvironmentArn": arn})
 
     async def update(self, place: Place, made: Made, had: Json, wanted: Json) -> Made:
@@ -82,18 +82,12 @@ class ComputeEnvironment(ResourceType):
         await place.call(
             "batch", "update_compute_environment", computeEnvironment=made.physical_id, **request
         )
-        await _settled(place, "compute_environments", made.physical_id)
+        await _settled(place, "compute_environment", made.physical_id)
         return made
 
     async def delete(self, place: Place, made: Made, had: Json) -> None:
         """Disable the environment, delete it, and wait until it is gone."""
-        arn = made.physical_id
-        if not await _described(place, "compute_environments", arn):
-            return
-        await place.call("batch", "update_compute_environment", computeEnvironment=arn, state="DISABLED")
-        await _settled(place, "compute_environments", arn)
-        await place.call("batch", "delete_compute_environment", computeEnvironment=arn)
-        await _settled(place, "compute_environments", arn)
+        await _disable_and_delete(place, "compute_environment", made.physical_id)
 
 
 _ONLY_OURS = frozenset({"ReplaceComputeEnvironment", "UpdatePolicy"})
@@ -125,25 +119,19 @@ class JobQueue(ResourceType):
         given = wanted | {"JobQueueName": name, "Tags": place.tags(wanted)}
         created = await place.call("batch", "create_job_queue", **batch_form(given))
         place.exists(Made(created["jobQueueArn"]))
-        await _settled(place, "job_queues", created["jobQueueArn"])
+        await _settled(place, "job_queue", created["jobQueueArn"])
         return Made(created["jobQueueArn"], {"JobQueueArn": created["jobQueueArn"]})
 
     async def update(self, place: Place, made: Made, had: Json, wanted: Json) -> Made:
         """Change the queue and wait until it is VALID again."""
         given = {name: value for name, value in wanted.items() if name not in self.replaced_by}
         await place.call("batch", "update_job_queue", jobQueue=made.physical_id, **batch_form(given))
-        await _settled(place, "job_queues", made.physical_id)
+        await _settled(place, "job_queue", made.physical_id)
         return made
 
     async def delete(self, place: Place, made: Made, had: Json) -> None:
         """Disable the queue, delete it, and wait until it is gone."""
-        arn = made.physical_id
-        if not await _described(place, "job_queues", arn):
-            return
-        await place.call("batch", "update_job_queue", jobQueue=arn, state="DISABLED")
-        await _settled(place, "job_queues", arn)
-        await place.call("batch", "delete_job_queue", jobQueue=arn)
-        await _settled(place, "job_queues", arn)
+        await _disable_and_delete(place, "job_queue", made.physical_id)
 
 
 class SchedulingPolicy(ResourceType):
@@ -173,12 +161,27 @@ class SchedulingPolicy(ResourceType):
             await place.call("batch", "delete_scheduling_policy", arn=made.physical_id)
 
 
+async def _disable_and_delete(place: Place, kind: str, arn: str) -> None:
+    if not await _described(place, kind, arn):
+        return
+    named = {_member(kind): arn}
+    await place.call("batch", f"update_{kind}", **named, state="DISABLED")
+    await _settled(place, kind, arn)
+    await place.call("batch", f"delete_{kind}", **named)
+    await _settled(place, kind, arn)
+
+
 async def _described(place: Place, kind: str, arn: str) -> list[Json]:
-    words = kind.split("_")
-    member = words[0] + words[1].capitalize()
-    described = await place.call("batch", f"describe_{kind}", **{member: [arn]})
+    member = f"{_member(kind)}s"
+    described = await place.call("batch", f"describe_{kind}s", **{member: [arn]})
     found: list[Json] = described[member]
     return found
+
+
+def _member(kind: str) -> str:
+    """Return AWS Batch's name of a kind, such as jobQueue for job_queue."""
+    first, second = kind.split("_")
+    return first + second.capitalize()
 
 
 async def _settled(place: Place, kind: str, arn: str) -> None:
